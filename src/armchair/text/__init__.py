@@ -1,0 +1,1 @@
+"""Tokenizers: words into the numbers that the networks read."""
