@@ -1,0 +1,32 @@
+"""Two processes are one: torchrun on the CPU gives one process's loss curve."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from armchair.train import build_task, run
+from tests.train import made_up
+from tests.train.kill import finish
+from tests.train.made_up import Pictures, recipe
+
+
+def curve(out: Path) -> list[float]:
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [line[name] for line in lines if "loss" in line for name in ("loss", "text", "grad_norm")]
+
+
+def test_two_processes_give_one_processs_curve(tmp_path: Path):
+    """Same global batch, captions of different lengths on the two: the mean of two means is another."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    settings = ["--set", "accumulate=2", "steps=12"]
+    said = finish([*torchrun, made_up.__file__, "--out", str(tmp_path / "two"), *settings])
+    assert said.count("processes 2") == 2, said
+    chosen = recipe(steps=12)
+    run(chosen, source=Pictures(), task=build_task(chosen), out=tmp_path / "one", progress=False)
+    one, two = curve(tmp_path / "one"), curve(tmp_path / "two")
+    assert len(one) == 36
+    assert two == pytest.approx(one, rel=0, abs=1e-5)
