@@ -1,0 +1,364 @@
+"""An artist: one loaded system, and every operation a person can ask of it."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import torch
+from PIL import Image
+
+from armchair.artist.check import check_n, check_options, check_prompt, check_seed, check_size, check_steps
+from armchair.artist.find import find
+from armchair.artist.source import pack_image
+from armchair.core.bundle import Bundle
+from armchair.core.device import pick_device, pick_dtype
+from armchair.core.errors import Unsupported
+from armchair.core.images import open_image, square, to_image
+from armchair.core.picture import Picture
+from armchair.core.step import Preview
+from armchair.core.version import VERSION
+from armchair.text.words import has_hangul, known_words, unseen
+from armchair.weights.kinds import kinds_that, pipeline_class
+
+if TYPE_CHECKING:
+    from armchair.weights.kinds import Pipeline
+
+log = logging.getLogger("armchair")
+
+BATCH = 8  # pictures drawn at once; a picture does not depend on its neighbours
+LATER = {  # operations that a system of the family has, and which
+    "variations": "dalle2",
+    "interpolate": "dalle2",
+    "text_diff": "dalle2",
+    "probe": "dalle2",
+    "inpaint": "dalle2 or dalle3",
+    "outpaint": "dalle2 or dalle3",
+}
+
+
+def load(model: str | Path, *, device: str = "auto", dtype: str = "auto") -> Artist:
+    """An artist from a shipped bundle's name, a run's name, or a folder.
+
+    Raises BadInput for an unknown name, device or dtype, BundleError for a damaged bundle, Unsupported for a
+    bundle that does not draw by itself.
+    """
+    bundle = Bundle.open(find(model))
+    place, precision = pick_device(device), pick_dtype(dtype)
+    pipeline = pipeline_class(bundle.kind).from_bundle(bundle, place, precision)
+    return Artist(bundle, pipeline, model=str(model), device=place, dtype=precision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is to be drawn, checked: one picture a seed, all with the same recipe but for the seed."""
+
+    operation: str
+    prompt: str
+    seeds: range
+    size: str
+    options: dict[str, Any]
+    run: Callable[[list[int]], Iterator[Preview]]  # seeds -> previews of that batch
+    source: str | None = None  # the picture that it starts from, as base64 PNG
+    revised_prompt: str | None = None
+
+
+class Artist:
+    """A system with its weights loaded. The same call gives the same pixels, alone or in any batch."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        pipeline: Pipeline,
+        *,
+        model: str,
+        device: torch.device,
+        dtype: torch.dtype,
+    ):
+        self.bundle = bundle
+        self.pipeline = pipeline
+        self.model = model  # as it was asked for
+        self.device = device
+        self.dtype = dtype
+        self._words = known_words(bundle)
+
+    @property
+    def name(self) -> str:
+        return self.bundle.name
+
+    @property
+    def sizes(self) -> list[str]:
+        """The sizes that it draws, the default first."""
+        return list(self.pipeline.sizes)
+
+    @property
+    def operations(self) -> frozenset[str]:
+        return self.pipeline.operations
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        n: int = 1,
+        seed: int | None = None,
+        size: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        rerank: int | None = None,
+        expand: str | None = None,
+        prior: str | None = None,
+        **options: Any,
+    ) -> list[Picture]:
+        """Draw a prompt: n pictures (1..64) with the seeds seed, seed + 1, ...
+
+        seed: None takes a random one, which the picture tells.  size: "64x64", one of `sizes`; None is the
+        first.
+        guidance: 1 is off.  Further options are the system's own (`pipeline.defaults`): temperature, top_k,
+        top_p for dalle1. Raises BadInput for a wrong value and Unsupported for what this system cannot do.
+        """
+        job = self.job(
+            prompt,
+            n=n,
+            seed=seed,
+            size=size,
+            rerank=rerank,
+            expand=expand,
+            options={"steps": steps, "guidance": guidance, "prior": prior, **options},
+        )
+        return pictures(self.draw(job))
+
+    def stream(
+        self, prompt: str, *, n: int = 1, seed: int | None = None, size: str | None = None, **options: Any
+    ) -> Iterator[Preview]:
+        """The previews of `generate`, as the pictures come into being; the last one is the pictures
+        themselves.
+
+        Preview: index 0 .. total - 1, total, images (B, 3, H, W) float 0..1. More than 8 pictures come in
+        groups.
+        """
+        job = self.job(prompt, n=n, seed=seed, size=size, options=options)
+        return (event for event in self.draw(job) if isinstance(event, Preview))
+
+    def complete(
+        self,
+        image: Image.Image | str | Path,
+        prompt: str,
+        *,
+        keep_rows: int | None = None,
+        n: int = 1,
+        seed: int | None = None,
+        size: str | None = None,
+        **options: Any,
+    ) -> list[Picture]:
+        """Go on from the top rows of a picture (its middle square).
+
+        keep_rows: rows of codes that stay, None is half of them.  Raises BadInput where nothing would be
+        left to draw.
+        """
+        job = self.complete_job(
+            image, prompt, keep_rows=keep_rows, n=n, seed=seed, size=size, options=options
+        )
+        return pictures(self.draw(job))
+
+    def variations(self, image: Image.Image | str | Path, **options: Any) -> list[Picture]:
+        """Pictures like this one: the same things, drawn anew."""
+        self._unsupported("variations")
+
+    def interpolate(
+        self, a: Image.Image | str | Path, b: Image.Image | str | Path, **options: Any
+    ) -> list[Picture]:
+        """Pictures on the way from one to another."""
+        self._unsupported("interpolate")
+
+    def text_diff(
+        self, image: Image.Image | str | Path, *, source: str, target: str, **options: Any
+    ) -> list[Picture]:
+        """The picture changed as the second text differs from the first."""
+        self._unsupported("text_diff")
+
+    def inpaint(
+        self,
+        image: Image.Image | str | Path,
+        mask: Image.Image | str | Path | None,
+        prompt: str,
+        **options: Any,
+    ) -> list[Picture]:
+        """Paint a part of a picture anew."""
+        self._unsupported("inpaint")
+
+    def outpaint(
+        self, image: Image.Image | str | Path, prompt: str, *, size: str, **options: Any
+    ) -> list[Picture]:
+        """Go on beyond a picture's edges."""
+        self._unsupported("outpaint")
+
+    def probe(
+        self, image: Image.Image | str | Path, *, components: list[int], **options: Any
+    ) -> list[Picture]:
+        """What the first principal components of a picture's embedding hold."""
+        self._unsupported("probe")
+
+    def notes(self, prompt: str) -> list[str]:
+        """What a person should know before looking at the picture: one line each, [] if all is well."""
+        found: list[str] = []
+        seen, enough = self.bundle.trained.get("samples_seen"), self.bundle.trained.get("enough")
+        if isinstance(seen, int | float) and isinstance(enough, int | float) and seen < enough:
+            found.append(f"{self.name}: {seen:,.0f} samples seen: expect noise")
+        strange = unseen(prompt, self._words) if self._words is not None else []
+        if strange:
+            word = "word" if len(strange) == 1 else "words"
+            found.append(f"{self.name} has never seen the {word} {', '.join(strange)}")
+        if has_hangul(prompt) and self.pipeline.languages and "ko" not in self.pipeline.languages:
+            found.append(
+                f"{self.name} was not trained on Korean, only on {', '.join(self.pipeline.languages)}"
+            )
+        return found
+
+    def job(
+        self,
+        prompt: str,
+        *,
+        n: int = 1,
+        seed: int | None = None,
+        size: str | None = None,
+        rerank: int | None = None,
+        expand: str | None = None,
+        options: Mapping[str, Any],
+    ) -> Job:
+        """The arguments of `generate`, checked."""
+        self._can("generate")
+        text = check_prompt(prompt)
+        if rerank is not None and rerank != 1:
+            raise Unsupported(
+                "rerank needs a clip bundle, which DALL·E 2 brings; this version of Armchair has none"
+            )
+        if expand is not None and expand != "off":
+            raise Unsupported(
+                "expand needs a writer bundle, part of DALL·E 3; this version of Armchair has none"
+            )
+        seeds, shape = self._seeds(seed, n), check_size(size, self.sizes, self.name)
+        chosen = check_options(options, self.pipeline.defaults, self.name)
+        return Job(
+            operation="generate",
+            prompt=text,
+            seeds=seeds,
+            size=shape,
+            options=chosen,
+            run=lambda batch: self.pipeline.stream(text, batch, shape, **chosen),
+        )
+
+    def complete_job(
+        self,
+        image: Image.Image | str | Path,
+        prompt: str,
+        *,
+        keep_rows: int | None = None,
+        n: int = 1,
+        seed: int | None = None,
+        size: str | None = None,
+        options: Mapping[str, Any],
+    ) -> Job:
+        """The arguments of `complete`, checked."""
+        self._can("complete")
+        text = check_prompt(prompt)
+        rows = check_steps("keep_rows", keep_rows)
+        seeds, shape = self._seeds(seed, n), check_size(size, self.sizes, self.name)
+        chosen = check_options(options, self.pipeline.defaults, self.name)
+        start = square(open_image(image), int(shape.split("x")[0]))
+        return Job(
+            operation="complete",
+            prompt=text,
+            seeds=seeds,
+            size=shape,
+            options={**chosen, "keep_rows": rows},
+            run=lambda batch: self.pipeline.complete(start, text, batch, keep_rows=rows, **chosen),
+            source=pack_image(start),
+        )
+
+    def draw(self, job: Job) -> Iterator[Preview | Picture]:
+        """Draw a job in batches: previews while it goes, and each batch's pictures at its end."""
+        for note in self.notes(job.prompt):
+            log.warning(note)
+        for start in range(0, len(job.seeds), BATCH):
+            seeds = list(job.seeds[start : start + BATCH])
+            last: Preview | None = None
+            for last in job.run(seeds):
+                yield last
+            assert last is not None and len(last.images) == len(seeds)
+            for seed, image in zip(seeds, last.images, strict=True):
+                yield Picture(
+                    image=to_image(image),
+                    seed=seed,
+                    prompt=job.prompt,
+                    revised_prompt=job.revised_prompt,
+                    recipe=self._recipe(job, seed),
+                )
+
+    def _recipe(self, job: Job, seed: int) -> dict[str, Any]:
+        recipe: dict[str, Any] = {
+            "armchair": VERSION,
+            "operation": job.operation,
+            "bundle": self.bundle.name,
+            "digest": self.bundle.digest,
+            "model": portable(self.model),
+            "prompt": job.prompt,
+            "revised_prompt": job.revised_prompt,
+            "seed": seed,
+            "size": job.size,
+            "options": job.options,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "torch": torch.__version__,
+        }
+        return recipe if job.source is None else {**recipe, "source": job.source}
+
+    def _seeds(self, seed: int | None, n: int) -> range:
+        count = check_n(n)
+        first = secrets.randbelow(2**31) if seed is None else check_seed(seed, count)
+        return range(first, first + count)
+
+    def _can(self, operation: str) -> None:
+        if operation not in self.operations:
+            self._unsupported(operation)
+
+    def _unsupported(self, operation: str) -> NoReturn:
+        able = kinds_that(operation)
+        if able:
+            remedy = f"{', '.join(able)} can: give --model or load() one of those"
+        else:
+            system = LATER.get(operation, "another system")
+            remedy = f"it needs {system}, which this version of Armchair does not have"
+        raise Unsupported(
+            f"{self.name} ({self.pipeline.kind}) cannot do {operation}: {remedy}. "
+            f"It can {', '.join(sorted(self.operations))}"
+        )
+
+
+def pictures(events: Iterator[Preview | Picture]) -> list[Picture]:
+    """The pictures among the events of `Artist.draw`."""
+    return [event for event in events if isinstance(event, Picture)]
+
+
+def timed(events: Iterator[Preview | Picture]) -> Iterator[tuple[Preview | Picture, float]]:
+    """Each event with the seconds since the first was asked for."""
+    start = time.perf_counter()
+    for event in events:
+        yield event, time.perf_counter() - start
+
+
+def portable(model: str) -> str:
+    """A model's name or folder as a recipe tells it: below the person's home as ~, so that no user name
+    leaks.
+    """
+    path = Path(model)
+    if not path.is_absolute():
+        return model
+    for base, sign in ((Path.cwd(), "."), (Path.home(), "~")):
+        if path.is_relative_to(base):
+            return (Path(sign) / path.relative_to(base)).as_posix()
+    return model

@@ -1,0 +1,95 @@
+"""What people ask for, checked: every refusal names the value and the remedy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from armchair.core.errors import BadInput, nearest
+from armchair.core.images import parse_size
+
+MAX_N = 64
+MAX_PROMPT = 10_000  # characters; models read far fewer
+MAX_SEED = 2**63 - 1
+
+
+def check_prompt(prompt: object) -> str:
+    """The prompt without outer blanks. Raises BadInput for an empty, overlong or non-text one."""
+    if not isinstance(prompt, str):
+        raise BadInput(f"the prompt is {type(prompt).__name__}, not text")
+    if not prompt.strip():
+        raise BadInput('the prompt is empty; say what to draw, as in "a red apple"')
+    if len(prompt) > MAX_PROMPT:
+        raise BadInput(f"the prompt has {len(prompt):,} characters; at most {MAX_PROMPT:,} are read")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise BadInput("the prompt is not valid UTF-8 text") from None
+    return prompt.strip()
+
+
+def check_n(n: object) -> int:
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MAX_N:
+        raise BadInput(f"n is {n!r}; 1 to {MAX_N} pictures can be drawn at once")
+    return n
+
+
+def check_seed(seed: object, n: int = 1) -> int:
+    """The first of n seeds."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED - n:
+        raise BadInput(f"seed is {seed!r}; a whole number from 0 to {MAX_SEED - n} is needed")
+    return seed
+
+
+def check_size(size: str | None, sizes: Sequence[str], name: str) -> str:
+    """One of `sizes`, "WIDTHxHEIGHT"; None is the first. Raises BadInput with the list."""
+    if size is None:
+        return sizes[0]
+    width, height = parse_size(size)
+    if f"{width}x{height}" not in sizes:
+        raise BadInput(f"{name} does not draw {width}x{height}; it draws {', '.join(sizes)}")
+    return f"{width}x{height}"
+
+
+def check_steps(name: str, value: object) -> int | None:
+    """A count of at least 1, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadInput(f"{name} is {value!r}; a whole number of at least 1 is needed")
+    return value
+
+
+RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "steps": (lambda v: v >= 1 and v == int(v), "a whole number of at least 1"),
+    "guidance": (lambda v: v >= 0, "a number of at least 0 (1 is off)"),
+    "temperature": (lambda v: v >= 0, "a number of at least 0 (0 always takes the likeliest)"),
+    "top_k": (lambda v: v >= 1 and v == int(v), "a whole number of at least 1"),
+    "top_p": (lambda v: 0 < v <= 1, "a number above 0 and up to 1"),
+}
+
+
+def check_options(given: Mapping[str, Any], defaults: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The system's defaults with what was given on top; None means not given.
+
+    Raises BadInput for an option that this system does not take, or a value out of its range.
+    """
+    chosen = {key: value for key, value in defaults.items() if key != "size"}
+    for key, value in given.items():
+        if value is None:
+            continue
+        if key not in chosen:
+            taken = ", ".join(sorted(chosen)) if chosen else "none"
+            raise BadInput(f"{name} has no option {key!r}.{nearest(key, chosen)} It takes {taken}")
+        if key in RANGES:
+            fits, words = RANGES[key]
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not math.isfinite(value)
+                or not fits(value)
+            ):
+                raise BadInput(f"{key} is {value!r}; {words} is needed")
+        chosen[key] = value
+    return chosen

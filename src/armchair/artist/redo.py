@@ -1,0 +1,76 @@
+"""Draw again what was drawn: from a picture's own recipe, or a bundle's golden picture."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from armchair.artist.artist import Artist, Job, load, pictures
+from armchair.artist.find import find_digest
+from armchair.artist.source import unpack_image
+from armchair.core.errors import BadInput
+from armchair.core.images import flat
+from armchair.core.picture import Picture
+
+GOLDEN_PSNR = 40.0  # dB: processors differ in the last bits
+
+
+def redo(recipe: dict[str, Any], *, model: str | Path | None = None, device: str | None = None) -> Picture:
+    """Draw a picture again from its recipe: on the same machine, the same pixels.
+
+    model: draw with this bundle instead of the one with the recipe's digest.
+    Raises BadInput for an incomplete recipe and BundleError where the bundle is not here.
+    """
+    missing = [
+        key for key in ("operation", "digest", "prompt", "seed", "size", "options") if key not in recipe
+    ]
+    if missing:
+        raise BadInput(f"the recipe has no {missing[0]}; it was made by another program or is damaged")
+    if model is None:
+        model = find_digest(
+            str(recipe["digest"]), str(recipe.get("model", "")), str(recipe.get("bundle", ""))
+        )
+    artist = load(
+        model, device=str(recipe.get("device", "auto")) if device is None else device,
+        dtype=str(recipe.get("dtype", "auto")),
+    )  # fmt: skip
+    return pictures(artist.draw(_job(artist, recipe)))[0]
+
+
+def _job(artist: Artist, recipe: dict[str, Any]) -> Job:
+    options: dict[str, Any] = dict(recipe["options"])
+    common: dict[str, Any] = {"seed": recipe["seed"], "size": recipe["size"]}
+    if recipe["operation"] == "generate":
+        return artist.job(recipe["prompt"], options=options, **common)
+    if recipe["operation"] == "complete":
+        rows = options.pop("keep_rows", None)
+        image = unpack_image(str(recipe.get("source", "")))
+        return artist.complete_job(image, recipe["prompt"], keep_rows=rows, options=options, **common)
+    raise BadInput(
+        f"the recipe's operation is {recipe['operation']!r}, which this version of Armchair does not know"
+    )
+
+
+def same_pixels(a: Image.Image, b: Image.Image) -> bool:
+    return a.size == b.size and bool(np.array_equal(np.array(flat(a)), np.array(flat(b))))
+
+
+def psnr(a: Image.Image, b: Image.Image) -> float:
+    """Peak signal-to-noise ratio of two 8-bit pictures of one size in dB; infinite where they are equal."""
+    error = (np.array(flat(a), np.float64) - np.array(flat(b), np.float64)) ** 2
+    return math.inf if error.mean() == 0 else 10 * math.log10(255**2 / error.mean())
+
+
+def verify_golden(artist: Artist) -> tuple[float, str] | None:
+    """Draw the bundle's golden picture again: (PSNR in dB, the prompt). None where it has none."""
+    shown, image = artist.bundle.manifest.golden, artist.bundle.golden()
+    if shown is None or image is None:
+        return None
+    drawn = artist.generate(shown.prompt, seed=shown.seed)[0].image
+    if drawn.size != image.size:  # golden pictures are kept at 64 pixels
+        drawn = drawn.resize(image.size, Image.Resampling.LANCZOS)
+    return psnr(drawn, image), shown.prompt

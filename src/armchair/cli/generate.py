@@ -1,0 +1,65 @@
+"""armchair generate: a prompt in, one picture a seed out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from armchair.cli import options as o
+
+
+def command(
+    prompt: Annotated[
+        str,
+        typer.Argument(metavar="PROMPT", help="What to draw, in the model's languages.", show_default=False),
+    ],
+    model: o.Model = o.DEFAULT_MODEL,
+    n: o.N = 1,
+    seed: o.Seed = None,
+    size: o.Size = None,
+    steps: o.Steps = None,
+    guidance: o.Guidance = None,
+    temperature: o.Temperature = None,
+    top_k: o.TopK = None,
+    top_p: o.TopP = None,
+    rerank: Annotated[
+        int | None, typer.Option(metavar="N", help="Draw N for each picture and keep the one that fits best.")
+    ] = None,
+    expand: Annotated[
+        str | None,
+        typer.Option(metavar="off|builtin|LLM", help="Who writes the prompt out before it is drawn."),
+    ] = None,
+    prior: Annotated[
+        str | None, typer.Option(metavar="diffusion|ar|none", help="Which prior of DALL·E 2 to use.")
+    ] = None,
+    device: o.Device = "auto",
+    dtype: o.Dtype = "auto",
+    out: o.Out = Path("out"),
+    as_json: o.Json = False,
+) -> None:
+    """Draw a prompt: out/SEED-PROMPT.png, with all that is needed to draw it again inside the PNG.
+
+    \b
+    Examples
+      armchair generate "a red apple" --n 4 --seed 1
+      armchair generate "빨간 사과" --model dalle1 --json
+    """
+    from armchair.artist.artist import load
+    from armchair.artist.check import check_n, check_prompt
+    from armchair.cli.drawing import draw
+
+    check_prompt(prompt)  # before torch is imported
+    check_n(n)
+    artist = load(model, device=device, dtype=dtype)
+    chosen = {
+        "steps": steps,
+        "guidance": guidance,
+        "prior": prior,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+    }
+    job = artist.job(prompt, n=n, seed=seed, size=size, rerank=rerank, expand=expand, options=chosen)
+    draw(artist, job, out, as_json)

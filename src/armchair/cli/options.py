@@ -1,0 +1,48 @@
+"""Options that several commands share: one name, one help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_MODEL = "dalle1"
+
+Model = Annotated[
+    str, typer.Option(metavar="NAME|DIR", help="A bundle: see `armchair models`, or its folder.")
+]
+N = Annotated[int, typer.Option(metavar="N", help="How many pictures, 1 to 64.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(metavar="S", help="Of the first picture, the next ones count up. [default: random]"),
+]
+Size = Annotated[
+    str | None, typer.Option(metavar="WxH", help="One of the model's sizes. [default: its first]")
+]
+Steps = Annotated[
+    int | None, typer.Option(metavar="K", help="Steps of a diffusion sampler. [default: the model's]")
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option(metavar="G", help="How closely to follow the prompt, 1 is off. [default: the model's]"),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(metavar="T", help="Below 1 is more typical, above 1 wilder. [default: the model's]"),
+]
+TopK = Annotated[
+    int | None, typer.Option(metavar="K", help="Draw each code from the K likeliest. [default: the model's]")
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(metavar="P", help="Draw from the likeliest with share P. [default: the model's]"),
+]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+Dtype = Annotated[
+    str, typer.Option(metavar="auto|float32|bfloat16|float16", help="Precision; auto is float32.")
+]
+Out = Annotated[
+    Path, typer.Option(metavar="DIR", help="Folder for the pictures; nothing there is overwritten.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -1,0 +1,164 @@
+"""DALL·E 1's image tokenizer: a discrete VAE (arXiv:2102.12092, section 2.1 and appendix A).
+
+    image (B, 3, H, W) ─ encoder ─► logits (B, K, h, w) ─ argmax ─► codes (B, h, w) ─ decoder ─► image
+
+B batch, K codebook entries, h = H / stride. Pixels are in [0, 1]; the networks see them squeezed to [eps, 1 - eps].
+"""
+
+import math
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from armchair.dalle1.config import DVAEConfig
+
+PIXEL_EPS = 0.1  # appendix A.3: the logit of a pixel must stay finite
+
+
+def map_pixels(image: Tensor) -> Tensor:
+    """[0, 1] to [eps, 1 - eps], any shape (equation 3)."""
+    return (1 - 2 * PIXEL_EPS) * image + PIXEL_EPS
+
+
+def unmap_pixels(x: Tensor) -> Tensor:
+    """The inverse of `map_pixels`, clamped to [0, 1]."""
+    return ((x - PIXEL_EPS) / (1 - 2 * PIXEL_EPS)).clamp(0, 1)
+
+
+def conv(channels_in: int, channels_out: int, kernel: int) -> nn.Conv2d:
+    """A same-size convolution, weights normal with std 1 / sqrt(fan in), bias zero."""
+    layer = nn.Conv2d(channels_in, channels_out, kernel, padding=(kernel - 1) // 2)
+    nn.init.normal_(layer.weight, std=1 / math.sqrt(channels_in * kernel**2))
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Block(nn.Module):
+    """id_path(x) + post_gain * res_path(x): four convolutions, a ReLU before each, hidden width a quarter."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernels: tuple[int, int, int, int], post_gain: float
+    ):
+        super().__init__()
+        hidden = channels_out // 4
+        widths = (channels_in, hidden, hidden, hidden, channels_out)
+        self.post_gain = post_gain
+        self.id_path = conv(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for i, kernel in enumerate(kernels, start=1):
+            layers[f"relu_{i}"] = nn.ReLU()
+            layers[f"conv_{i}"] = conv(widths[i - 1], widths[i], kernel)
+        self.res_path = nn.Sequential(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, channels_in, h, w) -> (B, channels_out, h, w)"""
+        return self.id_path(x) + self.post_gain * self.res_path(x)
+
+
+class Encoder(nn.Module):
+    """Pixels to a distribution over the codebook for every cell."""
+
+    def __init__(self, config: DVAEConfig):
+        super().__init__()
+        blocks: OrderedDict[str, nn.Module] = OrderedDict(input=conv(3, config.width, 7))
+        channels = config.width
+        for g in range(config.groups):
+            width = config.width * 2**g
+            group: OrderedDict[str, nn.Module] = OrderedDict()
+            for b in range(config.blocks):
+                group[f"block_{b + 1}"] = Block(channels, width, (3, 3, 3, 1), config.post_gain)
+                channels = width
+            if g + 1 < config.groups:
+                group["pool"] = nn.MaxPool2d(2)  # better than average pooling for the bound (section 2.1)
+            blocks[f"group_{g + 1}"] = nn.Sequential(group)
+        blocks["output"] = nn.Sequential(OrderedDict(relu=nn.ReLU(), conv=conv(channels, config.vocab, 1)))
+        self.blocks = nn.Sequential(blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, 3, H, W) mapped pixels -> logits (B, K, h, w), float32"""
+        h = self.blocks[:-1](x)
+        with torch.autocast(h.device.type, enabled=False):  # the logits are an fp32 island (appendix A)
+            return self.blocks.output(h.float())
+
+
+class Decoder(nn.Module):
+    """A relaxed or one-hot choice of codes to the location and scale of every colour value."""
+
+    def __init__(self, config: DVAEConfig):
+        super().__init__()
+        blocks: OrderedDict[str, nn.Module] = OrderedDict(input=conv(config.vocab, config.code_width, 1))
+        channels = config.code_width
+        for g in range(config.groups):
+            width = config.width * 2 ** (config.groups - 1 - g)
+            group: OrderedDict[str, nn.Module] = OrderedDict()
+            for b in range(config.blocks):
+                group[f"block_{b + 1}"] = Block(channels, width, (1, 3, 3, 3), config.post_gain)
+                channels = width
+            if g + 1 < config.groups:
+                group["upsample"] = nn.Upsample(scale_factor=2, mode="nearest")
+            blocks[f"group_{g + 1}"] = nn.Sequential(group)
+        blocks["output"] = nn.Sequential(OrderedDict(relu=nn.ReLU(), conv=conv(channels, 6, 1)))
+        self.blocks = nn.Sequential(blocks)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z (B, K, h, w) weights over the codebook -> mu (B, 3, H, W), log scale (B, 3, H, W)"""
+        with torch.autocast(z.device.type, enabled=False):
+            h = self.blocks.input(z.float())
+        return self.rest(h)
+
+    def lookup(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """codes (B, h, w) -> the same as the one-hot input, without the one-hot."""
+        first: nn.Conv2d = self.blocks.input
+        table = first.weight.squeeze((2, 3)).T + first.bias  # (K, C)
+        return self.rest(F.embedding(codes, table).permute(0, 3, 1, 2))  # (B, C, h, w)
+
+    def rest(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Everything after the codebook lookup."""
+        mu, log_scale = self.blocks[1:](h).float().chunk(2, dim=1)
+        return mu, log_scale
+
+
+class DVAE(nn.Module):
+    """Encoder and decoder around a codebook of `vocab` entries."""
+
+    def __init__(self, config: DVAEConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    @torch.no_grad()
+    def encode(self, image: Tensor) -> Tensor:
+        """image (B, 3, H, W) in [0, 1] -> codes (B, h, w): the likeliest, without noise (section 2.2)"""
+        return self.encoder(map_pixels(image)).argmax(dim=1)
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """codes (B, h, w) -> image (B, 3, H, W) in [0, 1]; the predicted scale is not used (appendix A.3)"""
+        mu, _ = self.decoder.lookup(codes)
+        return unmap_pixels(torch.sigmoid(mu))
+
+
+def logit_laplace_nll(x: Tensor, mu: Tensor, log_scale: Tensor) -> Tensor:
+    """-ln f(x | mu, b) of every value, same shape; x is mapped pixels (equation 2).
+
+    f is a density on (0, 1), so this may be negative.
+    """
+    logit = torch.log(x) - torch.log1p(-x)
+    return (
+        math.log(2) + log_scale + torch.log(x) + torch.log1p(-x) + (logit - mu).abs() * torch.exp(-log_scale)
+    )
+
+
+def kl_from_uniform(logits: Tensor) -> Tensor:
+    """logits (B, K, h, w) -> (B, h, w): KL of the posterior from the uniform prior, ln K - H(q), in nats."""
+    log_q = F.log_softmax(logits, dim=1)
+    return (log_q.exp() * log_q).sum(dim=1) + math.log(logits.shape[1])
+
+
+def gumbel_softmax(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+    """logits, uniform noise in (0, 1), both (B, K, h, w) -> a relaxed one-hot over K (section 2.1)."""
+    gumbel = -torch.log(-torch.log(uniform))
+    return F.softmax((logits + gumbel) / temperature, dim=1)

@@ -1,0 +1,227 @@
+"""Training the transformer over captions and image codes (arXiv:2102.12092, section 2.2 and appendix B)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from armchair.core.bundle import Bundle, Component, Shared
+from armchair.core.config import from_json, to_json
+from armchair.core.errors import BadInput
+from armchair.core.images import contact_sheet, to_image
+from armchair.core.packing import fill_module, pack, unpack
+from armchair.core.rng import SeedBatch
+from armchair.core.task import Batch, Sample, Source
+from armchair.dalle1.config import DVAEConfig, TransformerConfig
+from armchair.dalle1.dvae import DVAE
+from armchair.dalle1.pipeline import Dalle1, caption_tokens
+from armchair.dalle1.transformer import PAD, Dalle1Transformer
+from armchair.data.augment import augment_transformer, centre
+from armchair.data.captions import CaptionMix
+from armchair.text.bpe import BPE
+from armchair.text.words import words_component
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FITTED = 50_000  # captions that a BPE is fitted on, and whose words the bundle knows
+PROMPTS = 8  # captions of the preview sheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerTaskConfig:
+    """How to train the transformer. Widths are the recipe's; vocabularies and grid come from the tokenizers used."""
+
+    net: TransformerConfig = field(default_factory=TransformerConfig)
+    bpe: Literal["shared", "fit"] = (
+        "fit"  # the BPE of bundle `text`, or one fitted to the captions before step 0
+    )
+    bpe_dropout: float = 0.1  # of merges, in training only (appendix B.2)
+    drop_text: float = (
+        0.0  # share of captions hidden, so that guidance has something to lean on; not in the paper
+    )
+    augment: bool = True  # crops of listing 2; off: the middle square
+    captions: CaptionMix = field(default_factory=CaptionMix)
+    storage: str = "float16"  # of the transformer's weights in the bundle
+    golden_prompt: str = "a red apple"
+
+    def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> TransformerTask:
+        """using: `dvae` (needed) and `text` (for bpe="shared"). init: a dalle1 bundle to go on from.
+
+        Raises BadInput for a stage that is missing or unknown.
+        """
+        unknown = sorted(set(using) - {"dvae", "text"})
+        if unknown:
+            raise BadInput(f"--using {unknown[0]}: the transformer builds on dvae and text")
+        if "dvae" not in using:
+            raise BadInput("the transformer needs an image tokenizer: --using dvae=BUNDLE")
+        dvae = DVAE(from_json(DVAEConfig, using["dvae"].config("dvae"), "dvae"))
+        fill_module(dvae, using["dvae"].tensors("dvae"), "dvae")
+        shared = init if init is not None and "text" in init.components else using.get("text")
+        bpe = None
+        if self.bpe == "shared" or init is not None:
+            if shared is None:
+                raise BadInput('bpe="shared" needs a tokenizer: --using text=BUNDLE, or --set task.bpe=fit')
+            bpe = BPE.load(shared.bytes("text"))
+        net = replace(
+            self.net,
+            image_vocab=dvae.config.vocab,
+            grid=dvae.config.grid,
+            text_vocab=self.net.text_vocab if bpe is None else bpe.vocab,
+        )
+        task = TransformerTask(replace(self, net=net), dvae, bpe)
+        if init is not None:
+            fill_module(task.net, init.tensors("transformer"), "transformer")
+        return task
+
+
+class TransformerTask:
+    """One network, `net`; the dVAE and the BPE stand frozen beside it."""
+
+    bundle_kind = "dalle1"
+
+    def __init__(self, config: TransformerTaskConfig, dvae: DVAE, bpe: BPE | None):
+        self.config = config
+        self.dvae = dvae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.net = Dalle1Transformer(config.net)
+        self.bpe = bpe
+        self.languages: tuple[str, ...] = ()
+        self._prompts: list[str] = []
+        self._words: Component | None = None
+
+    def prepare(self, source: Source, rng: torch.Generator) -> None:
+        """Fit the BPE where the recipe says so, learn which words and languages occur, choose prompts to preview."""
+        seen = list(islice(_captions(source), FITTED))
+        if not seen:
+            raise BadInput("these pictures have no captions, and a transformer learns from captions")
+        texts = [text for text, _ in seen]
+        if self.bpe is None:
+            self.bpe = BPE.train(texts, self.config.net.text_vocab)
+        self.languages = tuple(sorted({language for _, language in seen if language}))
+        self._words = words_component(texts)
+        chosen = torch.randint(len(source), (PROMPTS,), generator=rng).tolist()
+        self._prompts = [self.config.captions.pick(source[i], rng).text for i in chosen]
+
+    def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
+        """image (3, S, S) uint8, tokens (L,) ids, PAD after the last"""
+        assert self.bpe is not None
+        size = self.dvae.config.image_size
+        pixels = (
+            augment_transformer(sample.image, size, generator)
+            if self.config.augment
+            else centre(sample.image, size)
+        )
+        text = self.config.captions.pick(sample, generator).text
+        ids = self.bpe.encode(text, self.config.bpe_dropout, generator)
+        hidden = torch.rand((), generator=generator).item() < self.config.drop_text
+        tokens = caption_tokens([] if hidden else ids, self.net.text_places)
+        return {"image": torch.from_numpy(pixels).permute(2, 0, 1), "tokens": tokens}
+
+    def counts(self, data: dict[str, Tensor]) -> dict[str, float]:
+        """Tokens of each kind: the loss normalises by both."""
+        text = (text_targets(data["tokens"], self.net.config) != PAD).sum().item()
+        return {"text": float(text), "image": float(len(data["tokens"]) * self.net.config.image_length)}
+
+    def loss(self, batch: Batch, rng: SeedBatch) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Cross-entropy in nats a token, 1/8 text and 7/8 image, each over all tokens of its kind (section 2.2)."""
+        tokens = batch.data["tokens"]
+        codes = self.dvae.encode(batch.data["image"].float() / 255).flatten(1)  # (B, N)
+        text, image = self.losses(tokens, codes)
+        text = text / max(1.0, batch.totals["text"])  # a batch whose captions are all hidden has no text
+        image = image / batch.totals["image"]
+        weight = self.config.net.text_loss
+        return weight * text + (1 - weight) * image, {"text": text.detach(), "image": image.detach()}
+
+    def losses(self, tokens: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of the text's and the image's cross-entropies, in nats."""
+        text_logits, image_logits = self.net(tokens, codes)
+        targets = text_targets(tokens, self.net.config)
+        text = F.cross_entropy(
+            text_logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="sum"
+        )
+        image = F.cross_entropy(image_logits.flatten(0, 1), codes.flatten(), reduction="sum")
+        return text, image
+
+    def preview(self, rng: SeedBatch) -> Image.Image | None:
+        """A sheet of pictures for captions of the data, drawn as `generate` draws them."""
+        images = [
+            self._draw(prompt, [seed])[0] for prompt, seed in zip(self._prompts, rng.seeds, strict=False)
+        ]
+        return contact_sheet(images, columns=4, labels=self._prompts[: len(images)], cell=128)
+
+    def evaluate(self, source: Source, n: int) -> dict[str, float]:
+        """Nats a token on unseen randomness, without dropout of merges or captions."""
+        device = next(self.net.parameters()).device
+        plain = TransformerTask(
+            replace(self.config, bpe_dropout=0.0, drop_text=0.0, augment=False), self.dvae, self.bpe
+        )
+        plain.net = self.net
+        sums = {"text": 0.0, "image": 0.0}
+        counts = {"text": 0.0, "image": 0.0}
+        for start in range(0, n, 32):
+            indices = range(start, min(n, start + 32))
+            made = [plain.example(source[i % len(source)], torch.Generator().manual_seed(i)) for i in indices]
+            data = {key: torch.stack([example[key] for example in made]).to(device) for key in made[0]}
+            codes = self.dvae.encode(data["image"].float() / 255).flatten(1)
+            for key, total in zip(sums, self.losses(data["tokens"], codes), strict=True):
+                sums[key] += total.item()
+            for key, count in self.counts(data).items():
+                counts[key] += count
+        scores = {f"{key}_nats": sums[key] / max(1.0, counts[key]) for key in sums}
+        weight = self.config.net.text_loss
+        return {**scores, "loss": weight * scores["text_nats"] + (1 - weight) * scores["image_nats"]}
+
+    def components(self) -> dict[str, Component | Shared]:
+        """All that drawing needs: `dvae`, `text`, `transformer`, and the `words` it has seen."""
+        assert self.bpe is not None and self._words is not None
+        return {
+            "dvae": Component(
+                config=to_json(self.dvae.config), tensors=self.dvae.state_dict(), storage="float16"
+            ),
+            "text": Component(config={"vocab": self.bpe.vocab}, file=self.bpe.save(), storage="file"),
+            "transformer": Component(
+                config=to_json(self.net.config), tensors=self.net.state_dict(), storage=self.config.storage
+            ),
+            "words": self._words,
+        }
+
+    def golden(self) -> tuple[str, int, Image.Image]:
+        """Drawn with the weights as the bundle stores them, since rounding changes what is drawn."""
+        prompt, seed = self.config.golden_prompt, 1
+        return prompt, seed, self._draw(prompt, [seed], stored=True)[0]
+
+    def _draw(self, prompt: str, seeds: list[int], *, stored: bool = False) -> list[Image.Image]:
+        assert self.bpe is not None
+        dvae, net = self.dvae, self.net
+        if stored:
+            dvae, net = DVAE(dvae.config), Dalle1Transformer(net.config)
+            dvae.load_state_dict(unpack(pack(self.dvae.state_dict(), "float16")))
+            net.load_state_dict(unpack(pack(self.net.state_dict(), self.config.storage)))
+        pipeline = Dalle1(dvae, net, self.bpe, languages=self.languages)
+        *_, last = pipeline.stream(prompt, seeds, pipeline.sizes[0])
+        return [to_image(image) for image in last.images]
+
+
+def text_targets(tokens: Tensor, config: TransformerConfig) -> Tensor:
+    """tokens (B, L) -> (B, L) what each text place predicts: the ids, then the first pad; PAD where nothing counts.
+
+    A hidden caption (all pads) counts for nothing: the model need not learn how often captions are hidden.
+    """
+    places = torch.arange(tokens.shape[1], device=tokens.device)
+    lengths = (tokens != PAD).sum(dim=1, keepdim=True)  # (B, 1)
+    first_pad = (places == lengths) & (lengths > 0)
+    pad = config.text_vocab + (places if config.layout == "bos" else torch.zeros_like(places))
+    return torch.where(first_pad, pad, tokens)
+
+
+def _captions(source: Source) -> Iterator[tuple[str, str]]:
+    """Every caption of the first samples, with its language."""
+    for i in range(min(len(source), FITTED)):
+        for caption in source[i].captions:
+            yield caption.text, caption.language

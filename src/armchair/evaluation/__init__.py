@@ -1,0 +1,1 @@
+"""Yardsticks: what a bundle can do, in numbers with intervals."""

@@ -1,0 +1,94 @@
+"""Single objects: does a picture drawn for "a cat" show a cat? Named by a judge that never saw a drawn picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from armchair.artist.artist import Artist
+from armchair.core.bundle import Bundle
+from armchair.core.config import from_json
+from armchair.core.images import to_tensor
+from armchair.core.packing import fill_module
+from armchair.data.world.concepts import Concept, load_concepts
+from armchair.judge.config import JudgeConfig
+from armchair.judge.network import Judge
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PROMPTS_VERSION = 1
+FORTY = tuple(concept.name for concept in load_concepts()[:40])  # the most everyday ones, chosen before any was drawn
+SEEDS = (1, 2, 3, 4)
+RESAMPLES = 2_000  # of the bootstrap over prompts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """One picture and what the judge made of it."""
+
+    prompt: str
+    language: str
+    concept: str
+    seed: int
+    image: Image.Image
+    named: str
+
+    @property
+    def right(self) -> bool:
+        return self.named == self.concept
+
+
+def prompts(concepts: Sequence[str] = FORTY) -> list[tuple[str, str, str]]:
+    """(prompt, language, concept): "a cat" and "고양이" for each concept, the plainest words there are."""
+    table = {c.name: c for c in load_concepts()}
+    return [p for name in concepts for p in ((_english(table[name]), "en", name), (table[name].ko[0], "ko", name))]
+
+
+def _english(concept: Concept) -> str:
+    return f"{concept.article[0]} {concept.en[0]}" if concept.number == "count" else concept.en[0]
+
+
+def load_judge(bundle: Bundle) -> Judge:
+    """The judge of a bundle, ready to use. Raises BundleError for a damaged one."""
+    judge = Judge(from_json(JudgeConfig, bundle.config("judge"), "judge"))
+    fill_module(judge, bundle.tensors("judge"), "judge")
+    return judge.eval()
+
+
+@torch.no_grad()
+def draw_singles(artist: Artist, judge: Judge, seeds: Sequence[int] = SEEDS, **options: object) -> Iterator[Drawn]:
+    """Draw every prompt with every seed and let the judge name the pictures."""
+    names = [concept.name for concept in load_concepts()]
+    for prompt, language, concept in prompts():
+        pictures = artist.generate(prompt, n=len(seeds), seed=seeds[0], **options)  # type: ignore[arg-type]
+        logits = judge(torch.stack([to_tensor(p.image) for p in pictures]))  # (n, concepts)
+        for picture, choice in zip(pictures, logits.argmax(dim=1).tolist(), strict=True):
+            yield Drawn(
+                prompt=prompt,
+                language=language,
+                concept=concept,
+                seed=picture.seed,
+                image=picture.image,
+                named=names[choice],
+            )
+
+
+def summary(drawn: Sequence[Drawn]) -> dict[str, object]:
+    """The share named rightly, overall and by language, with 95 % intervals by bootstrap over prompts: the four
+    pictures of a prompt are not independent."""
+    scores: dict[str, object] = {"n": len(drawn), "prompts_version": PROMPTS_VERSION}
+    for group in ("all", "en", "ko"):
+        chosen = [d for d in drawn if group in ("all", d.language)]
+        by_prompt: dict[str, list[bool]] = {}
+        for d in chosen:
+            by_prompt.setdefault(d.prompt, []).append(d.right)
+        shares = np.array([np.mean(rights) for rights in by_prompt.values()])
+        picks = np.random.default_rng(0).integers(len(shares), size=(RESAMPLES, len(shares)))
+        low, high = np.percentile(shares[picks].mean(axis=1), [2.5, 97.5])
+        scores[group] = {"right": float(shares.mean()), "interval": [float(low), float(high)]}
+    return scores

@@ -1,0 +1,261 @@
+"""Causal attention over a prefix and a grid, with the sparse patterns of DALL·E 1 (arXiv:2102.12092, appendix B.1).
+
+A pattern is a `Places`. Training computes it in blocks: a block of cells looks at the prefix and at the few cells
+that its pattern can reach, so the dense mask of `pattern_mask` is only ever built where it is no loss.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Places:
+    """What may look at what: a causal prefix, then cells of a grid in raster order that all see the prefix."""
+
+    pattern: str  # row, column, conv or full, as in `pattern_mask`
+    prefix: int  # places before the first cell, at least 1
+    grid: int  # cells a row
+    cells: int  # places after the prefix; the last row may be short
+    kernel: int = 11  # side of the conv pattern, odd
+
+    def mask(self) -> Tensor:
+        """(prefix + cells, prefix + cells) bool, True = look"""
+        return pattern_mask(self.pattern, self.prefix, self.grid, self.cells, self.kernel)
+
+    @property
+    def reach(self) -> int:
+        """Cells before a block that its queries see, in the order that its pattern is computed in."""
+        half = self.kernel // 2
+        return {"row": self.grid, "column": 0, "conv": half * (self.grid + 1), "full": self.cells}[self.pattern]
+
+
+def pattern_mask(pattern: str, prefix: int, grid: int, cells: int, kernel: int = 11) -> Tensor:
+    """(prefix + cells, prefix + cells) bool, True = the row's place may look at the column's.
+
+    The prefix (text) is causal and never sees the grid; every cell sees the whole prefix. Among cells, in raster
+    order with W = grid: `row` the cell and the W before it, `column` the cells above it, `conv` a causal
+    kernel that wraps at row ends, `full` everything before it.
+    """
+    q = torch.arange(cells).unsqueeze(1)
+    back = q - torch.arange(cells)
+    if pattern == "row":
+        image = (back >= 0) & (back <= grid)
+    elif pattern == "column":
+        image = (back >= 0) & (back % grid == 0)
+    elif pattern == "conv":
+        half = kernel // 2
+        offsets = set(range(half + 1))
+        offsets |= {dr * grid + dc for dr in range(1, half + 1) for dc in range(-half, half + 1)}
+        image = torch.isin(back, torch.tensor(sorted(offsets)))
+    elif pattern == "full":
+        image = back >= 0
+    else:
+        raise ValueError(f"attention pattern {pattern!r}: one of row, column, conv, full")
+    mask = torch.ones(prefix + cells, prefix + cells, dtype=torch.bool).tril()
+    mask[prefix:, prefix:] = image
+    return mask
+
+
+class Blocks:
+    """A pattern cut into blocks of cells: n blocks of c queries, each over K keys = prefix, cells before it, itself.
+
+    Column attention runs over the transposed grid, where a column is contiguous (appendix B.1, figure 11 c).
+    B batch, h heads, L places, d head width.
+    """
+
+    def __init__(self, places: Places, block: int, multiple: int = 32):
+        """block: queries a block; multiple: K is rounded up to it (softmax in bf16 is slow on other widths)"""
+        self.prefix, self.cells = places.prefix, places.cells
+        self.rows, self.grid = -(-places.cells // places.grid), places.grid
+        self.turned = places.pattern == "column"
+        size = self.rows * self.grid
+        self.block = block
+        self.count = -(-size // block)
+        self.keys = -(-(places.prefix + places.reach + block) // multiple) * multiple
+        self.back = self.keys - places.prefix - block  # cells before the block
+        self.tail = self.count * block - size
+
+        raster = torch.arange(size)
+        if self.turned:
+            raster = raster.view(self.rows, self.grid).T.flatten()
+        start = torch.arange(self.count).view(-1, 1, 1) * block
+        q = start + torch.arange(block).view(-1, 1)  # (n, c, 1)
+        k = start + torch.arange(-self.back, block)  # (n, 1, K - prefix)
+        inside = (q < size) & (k >= 0) & (k < size)
+        q, k = raster[q.clamp(max=size - 1)], raster[k.clamp(0, size - 1)]
+        inside &= (q < places.cells) & (k < places.cells)
+        image = places.mask()[places.prefix :, places.prefix :]
+        look = inside & image[q.clamp(max=places.cells - 1), k.clamp(max=places.cells - 1)]
+        look = torch.cat([torch.ones(self.count, block, places.prefix, dtype=torch.bool), look], dim=-1)
+        self.look = look  # (n, c, K) bool
+        self._bias: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
+
+    def bias(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """(prefix, prefix) and (n, c, K): what is added to the scores, 0 or -inf"""
+        if dtype not in self._bias:
+            text = torch.zeros(self.prefix, self.prefix, dtype=dtype)
+            text = text.masked_fill_(torch.ones_like(text, dtype=torch.bool).triu(1), -torch.inf)
+            self._bias[dtype] = text, torch.zeros(self.look.shape, dtype=dtype).masked_fill_(~self.look, -torch.inf)
+        return self._bias[dtype]
+
+    def cut(self, x: Tensor) -> Tensor:
+        """x (B, h, L, d) -> (B, h, n, c, d) the cells, in the order of the blocks"""
+        x = F.pad(x[:, :, self.prefix :], (0, 0, 0, self.rows * self.grid - self.cells))
+        if self.turned:
+            x = x.unflatten(2, (self.rows, self.grid)).transpose(2, 3).flatten(2, 3)
+        return F.pad(x, (0, 0, 0, self.tail)).unflatten(2, (self.count, self.block))
+
+    def paste(self, blocks: Tensor, out: Tensor) -> None:
+        """The reverse of `cut`, into out (B, h, L, d)"""
+        x = blocks.flatten(2, 3)[:, :, : self.rows * self.grid]
+        if self.turned:
+            x = x.unflatten(2, (self.grid, self.rows)).transpose(2, 3).flatten(2, 3)
+        out[:, :, self.prefix :] = x[:, :, : self.cells]
+
+    def gather(self, x: Tensor) -> Tensor:
+        """x (B, h, L, d) -> (B, h, n, K, d) the keys of each block; what lies before the first cell is 0"""
+        cells = self.cut(x)
+        out = x.new_empty(*cells.shape[:3], self.keys, x.shape[-1])
+        out[:, :, :, : self.prefix] = x[:, :, None, : self.prefix]
+        out[:, :, :, self.prefix + self.back :] = cells
+        cells = cells.flatten(2, 3)
+        for i, before in enumerate(out[:, :, :, self.prefix : self.prefix + self.back].unbind(2)):
+            first = i * self.block - self.back
+            missing = max(-first, 0)
+            before[:, :, :missing] = 0
+            before[:, :, missing:] = cells[:, :, first + missing : first + self.back]
+        return out
+
+    def scatter(self, grads: Tensor, out: Tensor) -> None:
+        """The adjoint of `gather`: grads (B, h, n, K, d) are summed into out (B, h, L, d), whose prefix is added to"""
+        out[:, :, : self.prefix] += grads[:, :, :, : self.prefix].sum(2)
+        blocks = grads[:, :, :, self.prefix + self.back :].clone()
+        cells = blocks.flatten(2, 3)  # a view
+        for i, before in enumerate(grads[:, :, :, self.prefix : self.prefix + self.back].unbind(2)):
+            first = i * self.block - self.back
+            missing = max(-first, 0)
+            cells[:, :, first + missing : first + self.back] += before[:, :, missing:]
+        self.paste(blocks, out)
+
+
+@lru_cache(maxsize=64)
+def blocks_of(places: Places, block: int) -> Blocks:
+    return Blocks(places, block)
+
+
+class BlockedAttention(torch.autograd.Function):
+    """Attention computed block by block with batched matrix products, forward and backward.
+
+    On a CPU that is faster than SDPA, whose bf16 backward runs at 25-65 GFLOP/s a core where these products reach
+    100-190; and what is saved for the backward pass is q, k, v and the blocks' weights, not the gathered keys.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: Blocks) -> Tensor:
+        """q, k, v (B, h, L, d) of one dtype -> (B, h, L, d)"""
+        B, h, L, d = q.shape
+        T = blocks.prefix
+        with torch.autocast(q.device.type, enabled=False):
+            q = q * d**-0.5
+            causal, bias = blocks.bias(q.dtype)
+            text = attend(q[:, :, :T].flatten(0, 1), k[:, :, :T].flatten(0, 1), v[:, :, :T].flatten(0, 1), causal)
+            image = attend(
+                blocks.cut(q).flatten(0, 2), blocks.gather(k).flatten(0, 2), blocks.gather(v).flatten(0, 2), bias
+            )
+            out = q.new_empty(B, L, h, d).transpose(1, 2)
+            out[:, :, :T] = text[0].view(B, h, T, d)
+            blocks.paste(image[0].view(B, h, blocks.count, blocks.block, d), out)
+        ctx.save_for_backward(q, k, v, *text, *image)
+        ctx.blocks = blocks
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        q, k, v, *saved = ctx.saved_tensors
+        blocks: Blocks = ctx.blocks
+        B, h, L, d = q.shape
+        T = blocks.prefix
+        with torch.autocast(q.device.type, enabled=False):
+            dq, dk, dv = (q.new_empty(B, L, h, d).transpose(1, 2) for _ in range(3))
+            text = (x[:, :, :T].flatten(0, 1) for x in (g, q, k, v))
+            for out, part in zip((dq, dk, dv), attend_backward(*text, *saved[:2]), strict=True):
+                out[:, :, :T] = part.view(B, h, T, d)
+            image = (blocks.cut(g), blocks.cut(q), blocks.gather(k), blocks.gather(v))
+            parts = attend_backward(*(x.flatten(0, 2) for x in image), *saved[2:])
+            parts = [x.view(B, h, blocks.count, -1, d) for x in parts]
+            blocks.paste(parts[0], dq)
+            blocks.scatter(parts[1], dk)
+            blocks.scatter(parts[2], dv)
+            return dq.mul_(d**-0.5), dk, dv, None
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """q (N, c, d) scaled, k, v (N, K, d), bias (c, K) or (n, c, K) with n a divisor of N
+    -> what is read (N, c, d), and the weights (N, c, K)
+    """
+    scores = torch.bmm(q, k.mT)
+    scores.view(-1, *bias.shape).add_(bias)
+    weights = scores.softmax(-1)
+    return torch.bmm(weights, v), weights
+
+
+def attend_backward(
+    g: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of `attend` by q, k and v, from that of what it read, g (N, c, d)"""
+    drift = (g * out).sum(-1, keepdim=True)
+    scores = torch.bmm(g, v.mT).sub_(drift).mul_(weights)
+    return torch.bmm(scores, k), torch.bmm(scores.mT, q), torch.bmm(weights.mT, g)
+
+
+def block_cells(places: Places, dtype: torch.dtype) -> int | None:
+    """Queries a block for training on a CPU; None: dense SDPA is no slower.
+
+    Measured at 304 to 1,280 places (benchmarks/dalle1_training.py): 64 queries a block in whole rows or columns, and
+    blocks only where they leave a query at most 60 % of the keys.
+    """
+    side = -(-places.cells // places.grid) if places.pattern == "column" else places.grid
+    block = side * max(1, -(-64 // side))
+    keys = places.prefix + places.reach + block
+    return block if keys <= 0.6 * (places.prefix + places.cells) else None
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, causal, in one of the patterns of `pattern_mask`.
+
+    B batch, L places, D width, h heads.
+    """
+
+    def __init__(self, width: int, heads: int, *, qk_norm: bool = False):
+        super().__init__()
+        self.heads = heads
+        self.qk_norm = qk_norm
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.q_norm = nn.RMSNorm(width // heads) if qk_norm else nn.Identity()
+        self.k_norm = nn.RMSNorm(width // heads) if qk_norm else nn.Identity()
+
+    def forward(self, x: Tensor, places: Places) -> Tensor:
+        """x (B, L, D), L = places.prefix + places.cells -> (B, L, D)"""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, h, L, D / h)
+        if self.qk_norm:  # in fp32 under autocast too
+            q, k = self.q_norm(q.float()).to(v.dtype), self.k_norm(k.float()).to(v.dtype)
+        block = block_cells(places, v.dtype) if v.device.type == "cpu" else None
+        if block is None:
+            h = F.scaled_dot_product_attention(q, k, v, attn_mask=dense_mask(places, v.device))
+        else:
+            h = BlockedAttention.apply(q, k, v, blocks_of(places, block))
+        return self.out(h.transpose(1, 2).flatten(2))  # (B, L, D)
+
+
+@lru_cache(maxsize=64)
+def dense_mask(places: Places, device: torch.device) -> Tensor:
+    """The mask of `places` on a device, built once"""
+    return places.mask().to(device)

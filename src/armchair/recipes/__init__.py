@@ -1,0 +1,1 @@
+"""One Python file a training run: `recipe()` returns all that it depends on."""

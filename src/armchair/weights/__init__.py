@@ -1,0 +1,1 @@
+"""Which class loads which bundle; import and export of other people's weights."""

@@ -1,0 +1,87 @@
+"""Bundle kind -> pipeline class, network config -> network: imported only when they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from armchair.core.errors import Unsupported
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torch import nn
+
+    from armchair.core.bundle import Bundle
+    from armchair.core.step import Preview
+
+PIPELINES = {
+    "dalle1": "armchair.dalle1.pipeline:Dalle1",
+}
+
+NETWORKS = {  # the class of a network's config -> the network
+    "armchair.dalle1.config:DVAEConfig": "armchair.dalle1.dvae:DVAE",
+    "armchair.dalle1.config:TransformerConfig": "armchair.dalle1.transformer:Dalle1Transformer",
+}
+
+
+class Pipeline(Protocol):
+    """A system with its weights loaded. What it returns depends on its arguments alone."""
+
+    kind: str
+    operations: frozenset[str]  # names of Artist's methods: generate, complete, variations ...
+    sizes: Sequence[str]  # what it draws, "64x64"; the first is the default
+    languages: Sequence[str]
+    defaults: Mapping[str, Any]  # every option that it takes, with the value used when none is given
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> Pipeline: ...
+
+    def stream(self, prompt: str, seeds: Sequence[int], size: str, **options: Any) -> Iterator[Preview]:
+        """Previews of all pictures, one a seed; the last preview is the pictures."""
+        ...
+
+    def complete(
+        self,
+        image: Image.Image,
+        prompt: str,
+        seeds: Sequence[int],
+        keep_rows: int | None = None,
+        **options: Any,
+    ) -> Iterator[Preview]:
+        """Go on from the top rows of an RGB picture. Only where operations has "complete"."""
+        ...
+
+
+def pipeline_class(kind: str) -> type[Pipeline]:
+    """The class that draws with bundles of this kind. Raises Unsupported for a kind that does not draw by
+    itself.
+    """
+    if kind not in PIPELINES:
+        raise Unsupported(
+            f"a {kind} bundle does not draw by itself; bundles of kind {', '.join(PIPELINES)} do"
+        )
+    module, _, name = PIPELINES[kind].partition(":")
+    return cast("type[Pipeline]", getattr(importlib.import_module(module), name))
+
+
+def kinds_that(operation: str) -> list[str]:
+    """The kinds whose pipeline has an operation."""
+    return [kind for kind in PIPELINES if operation in pipeline_class(kind).operations]
+
+
+def network_on_meta(config: Any) -> nn.Module:
+    """The network of a config, of any size, without memory for its weights. Raises Unsupported for another
+    config.
+    """
+    import torch
+
+    name = f"{type(config).__module__}:{type(config).__qualname__}"
+    if name not in NETWORKS:
+        raise Unsupported(
+            f"{name} configures no network that can be built alone; these do: {', '.join(NETWORKS)}"
+        )
+    module, _, attribute = NETWORKS[name].partition(":")
+    with torch.device("meta"):
+        return getattr(importlib.import_module(module), attribute)(config)
