@@ -20,7 +20,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=30_000)
-    parser.add_argument("--vocab", type=int, default=16_384)
+    parser.add_argument("--vocab", type=int, default=4_096)
     args = parser.parse_args()
 
     world = World(WorldConfig())

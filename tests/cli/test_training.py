@@ -105,6 +105,7 @@ def test_dry_run_writes_nothing(pictures: Path, capsys: Capture):
         (["--using", "dvae=nowhere"], "unknown model 'nowhere'"),
         (["--init", "nowhere"], "unknown model 'nowhere'"),
         (["--data", "nowhere"], "nowhere"),
+        (["--set", "task=5"], "task=5"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
@@ -115,6 +116,16 @@ def test_a_wrong_start_costs_nothing(pictures: Path, arguments: list[str], words
     assert said.count("\n") == 1
     assert words in said
     assert list(Path().iterdir()) == []
+
+
+def test_a_recipe_without_data_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture):
+    """And --set data=PATH, which reads as if it worked, points at --data."""
+    monkeypatch.chdir(tmp_path)
+    for more in ([], ["--set", "data=pictures"]):
+        assert main(["train", "dalle1_dvae_tiny", *more]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "--data" in said
 
 
 def test_data_check(pictures: Path, capsys: Capture):

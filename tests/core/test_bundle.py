@@ -243,3 +243,10 @@ def test_unknown_component(tmp_path: Path):
     """A pipeline that asks for what a bundle has not."""
     with pytest.raises(BundleError, match="no component 'nett'.*Did you mean 'net'"):
         save(tmp_path / "b").tensors("nett")
+
+
+def test_tied_weights_are_stored():
+    """Two names for one tensor: safetensors alone refuses shared memory."""
+    weight = torch.ones(2, 2)
+    files = packing.shards("net", packing.pack({"a": weight, "b": weight}, "float32"))
+    assert set(packing.read(files["net.safetensors"])) == {"a", "b"}

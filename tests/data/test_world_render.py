@@ -29,8 +29,8 @@ def thumbnail(picture: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("size", "limit"), [(32, 20), (100, 12), (256, 12), (1024, 12)])
 def test_every_size_has_the_same_layout(size, limit):
-    """A model trained at 64 is measured at 256: it must be the same scene. Compared as 16-pixel thumbnails, of
-    which those of different scenes are far apart."""
+    """A model trained at 64 is measured at 256: it must be the same scene. Compared as 16-pixel thumbnails;
+    those of different scenes are far apart."""
     config = WorldConfig(single=0.3, signs=0.5)
     scenes = [sample_scene(i, config) for i in range(6)]
     small = [thumbnail(render(scene, 64, ART)) for scene in scenes]

@@ -57,7 +57,7 @@ class Net(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(3, 1, 1))
         self.mean: Tensor
-        self.look = nn.Conv2d(3, width, 3, padding=1)
+        self.look = nn.Conv2d(3, width, 3, padding=1).to(memory_format=torch.channels_last)
         self.words = nn.Embedding(VOCAB, width)
         self.norm = nn.LayerNorm(width)
         self.mix = nn.Linear(width, width)

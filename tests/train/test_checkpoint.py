@@ -81,14 +81,14 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damaged_newest_is_skipped(tmp_path: Path, name: str):
+def test_damaged_newest_is_skipped(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture):
     """The one before is used, with a warning that says why; loading the damaged one says the same."""
     damage, reason = DAMAGE[name]
     for step in (10, 20):
         checkpoint.save(tmp_path, made(step), keep=2)
     damage(tmp_path / "00000020")
-    with pytest.warns(RuntimeWarning, match=f"00000020 is damaged and skipped: .*{reason}"):
-        assert checkpoint.resume_point(tmp_path) == tmp_path / "00000010"
+    assert checkpoint.resume_point(tmp_path) == tmp_path / "00000010"
+    assert "00000020 is damaged and skipped: " in caplog.text and reason in caplog.text
     with pytest.raises(TrainingError, match=reason):
         checkpoint.load(tmp_path / "00000020")
 
@@ -111,7 +111,7 @@ def test_none_good_is_an_error_and_none_at_all_is_not(tmp_path: Path):
     assert checkpoint.resume_point(tmp_path) is None
     checkpoint.save(tmp_path, made(10), keep=2)
     flip(tmp_path / "00000010" / "state.json")
-    with pytest.warns(RuntimeWarning, match="state.json"), pytest.raises(TrainingError, match="start again"):
+    with pytest.raises(TrainingError, match="start again"):
         checkpoint.resume_point(tmp_path)
 
 
@@ -180,7 +180,7 @@ for number in range(1000):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
-def test_killed_at_every_system_call(tmp_path: Path):
+def test_killed_at_every_system_call(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     """SIGKILL before each fsync, rename, open and removal of a save: the old or the new is there and good,
     with no warning, and the next save goes through and cleans up.
     """
@@ -195,7 +195,7 @@ def test_killed_at_every_system_call(tmp_path: Path):
     found = set()
     for number in range(moments):
         folder = tmp_path / str(number)
-        path = checkpoint.resume_point(folder)  # a warning is an error here
+        path = checkpoint.resume_point(folder)
         assert path is not None
         found.add(checkpoint.load(path).state.step)
         checkpoint.clean(folder)
@@ -203,3 +203,4 @@ def test_killed_at_every_system_call(tmp_path: Path):
         assert steps(folder) == [30]
         shutil.rmtree(folder)
     assert found == {10, 20}
+    assert caplog.text == "", "no half-written folder may look like a damaged checkpoint"

@@ -135,19 +135,19 @@ def test_export_equals_the_runs_own_bundle(tmp_path: Path):
     run's.
     """
     out = go(tmp_path / "run")
-    made = export(out, tmp_path / "made", task=build_task(recipe(seed=99)))
+    made = export(out, tmp_path / "made", task=build_task(recipe(seed=99)), source=Pictures())
     for path in (out / "bundle").iterdir():
         assert path.read_bytes() == (made / path.name).read_bytes()
     with pytest.raises(BadInput, match="exists already"):
-        export(out, tmp_path / "made", task=build_task(recipe()))
+        export(out, tmp_path / "made", task=build_task(recipe()), source=Pictures())
     with pytest.raises(BadInput, match="holds no run"):
-        export(tmp_path, tmp_path / "more", task=build_task(recipe()))
+        export(tmp_path, tmp_path / "more", task=build_task(recipe()), source=Pictures())
 
 
 def test_checkpoint_of_another_network_is_refused(tmp_path: Path):
     out = go(tmp_path / "run", steps=2)
     with pytest.raises(TrainingError, match=r"does not fit this network: look.weight is \(8, 3, 3, 3\)"):
-        export(out, tmp_path / "made", task=build_task(recipe(task=MadeUp(width=4))))
+        export(out, tmp_path / "made", task=build_task(recipe(task=MadeUp(width=4))), source=Pictures())
 
 
 def test_global_generator_is_left_as_it_was(tmp_path: Path):

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from armchair.train import build_task, run
+from armchair.train.processes import place
 from tests.train import made_up
 from tests.train.kill import finish
 from tests.train.made_up import Pictures, recipe
@@ -30,3 +32,11 @@ def test_two_processes_give_one_processs_curve(tmp_path: Path):
     one, two = curve(tmp_path / "one"), curve(tmp_path / "two")
     assert len(one) == 36
     assert two == pytest.approx(one, rel=0, abs=1e-5)
+
+
+def test_frozen_networks_go_to_the_device_too():
+    """A transformer's task holds its image tokenizer beside `net`: on a GPU it must not stay behind."""
+    task = made_up.Task()
+    task.frozen = torch.nn.Linear(2, 2)
+    place(task, torch.device("meta"))
+    assert task.frozen.weight.is_meta and task.net.mix.weight.is_meta

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from armchair.core.errors import BadInput
-from armchair.train import build_task, run
+from armchair.core.errors import BadInput, TrainingError
+from armchair.train import build_task, folder, run
 from armchair.train.metrics import Metrics
 from tests.train import made_up
 from tests.train.kill import after_updates, killed_and_whole, same_run
@@ -80,7 +80,9 @@ def test_every_option_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     same_run(tmp_path / "cut", whole)
 
 
-def test_damaged_checkpoint_falls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_damaged_checkpoint_falls_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     """The newest checkpoint has a flipped bit: the run goes on from the one before, to the same end."""
     whole = go(tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(Cut):
@@ -90,8 +92,8 @@ def test_damaged_checkpoint_falls_back(tmp_path: Path, monkeypatch: pytest.Monke
     data = bytearray(weights.read_bytes())
     data[-1] ^= 4
     weights.write_bytes(data)
-    with pytest.warns(RuntimeWarning, match="00000010 is damaged and skipped"):
-        go(tmp_path / "cut", resume=True)
+    go(tmp_path / "cut", resume=True)
+    assert "00000010 is damaged and skipped: model.safetensors does not have the sha256" in caplog.text
     same_run(tmp_path / "cut", whole)
 
 
@@ -155,10 +157,8 @@ def test_resume_with_other_data_is_refused(tmp_path: Path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
-def test_two_processes_in_one_folder_are_refused(tmp_path: Path):
+def test_two_processes_in_one_folder_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A job that was started twice would ruin both."""
-    from armchair.core.errors import TrainingError
-    from armchair.train.folder import RunFolder
-
-    with RunFolder(tmp_path).lock(), pytest.raises(TrainingError, match="another process is training"):
+    monkeypatch.setattr(folder, "PATIENCE", 0.2)
+    with folder.RunFolder(tmp_path).lock(), pytest.raises(TrainingError, match="another process is training"):
         go(tmp_path, resume=True)

@@ -42,11 +42,13 @@ def command(
       armchair complete apple.png "a red apple" --keep-rows 8 --n 4
     """
     from armchair.artist.check import check_n, check_prompt
+    from armchair.artist.find import find
     from armchair.core.images import open_image
 
     check_prompt(prompt)  # before torch is imported
     check_n(n)
     picture = open_image(image)
+    find(model)
     from armchair.artist.artist import load
     from armchair.cli.drawing import draw
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from armchair.cli.out import line, progress, show_json
+from armchair.cli.out import line_above, progress, show_json
 from armchair.core.errors import BadInput
 from armchair.core.files import clear_errors
 
@@ -36,8 +36,7 @@ def draw(artist: Artist, job: Job, out: Path, as_json: bool) -> None:
                 continue
             path = event.save(out / file_name(event.seed, event.prompt))
             if not as_json:
-                bar.console.file.flush()
-                line(path)
+                line_above(bar, path)
             rows.append(
                 {
                     "path": str(path),

@@ -46,12 +46,15 @@ def command(
       armchair generate "a red apple" --n 4 --seed 1
       armchair generate "빨간 사과" --model dalle1 --json
     """
-    from armchair.artist.artist import load
     from armchair.artist.check import check_n, check_prompt
-    from armchair.cli.drawing import draw
+    from armchair.artist.find import find
 
     check_prompt(prompt)  # before torch is imported
     check_n(n)
+    find(model)
+    from armchair.artist.artist import load
+    from armchair.cli.drawing import draw
+
     artist = load(model, device=device, dtype=dtype)
     chosen = {
         "steps": steps,

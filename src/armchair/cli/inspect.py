@@ -68,14 +68,14 @@ def recipe_report(name: str) -> dict[str, Any]:
     from armchair.cli.recipe_names import first_line, load_recipe, recipe_names
     from armchair.core.config import to_json
     from armchair.weights.count import count_kinds, count_parts, shapes_of
-    from armchair.weights.kinds import network_on_meta
+    from armchair.weights.kinds import network_class, network_on_meta
 
     recipe = load_recipe(name)
-    net_config = getattr(recipe.task, "net", None)
-    if net_config is None:  # a task without one network's config builds itself, small enough to be built
+    config = getattr(recipe.task, "net", None)
+    if config is not None and network_class(config) is not None:
+        net = network_on_meta(config)
+    else:  # a network that only its task can build, at its real size
         net = recipe.task.build({}, None).net
-    else:
-        net = network_on_meta(net_config)
     shapes = shapes_of(net)
     return {
         "name": name,

@@ -31,6 +31,16 @@ def line(text: object = "") -> None:
     typer.echo(str(text))
 
 
+def line_above(bar: Progress, text: object) -> None:
+    """A line of the result while a progress bar is on the screen."""
+    if bar.disable:
+        line(text)
+        return
+    bar.stop()
+    line(text)
+    bar.start()
+
+
 def show_json(value: Any) -> None:
     """A result as JSON, Hangul as Hangul."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
@@ -69,5 +79,7 @@ def progress() -> Progress:
         TimeRemainingColumn(),
         console=stderr(),
         transient=True,
+        redirect_stdout=False,  # results must reach stdout, also where only stderr is a terminal
+        redirect_stderr=False,
         disable=not stderr().is_terminal,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +75,7 @@ def command(
     source = open_data(chosen, data)
     task = build_task(chosen, stages, None if init is None else open_bundle(init))
     run(chosen, source=source, task=task, out=folder, resume=resume, dry_run=dry_run)
-    if not dry_run:
+    if not dry_run and os.environ.get("RANK", "0") == "0":  # torchrun's first process speaks for all
         line(folder / "bundle")
 
 
@@ -118,4 +119,6 @@ def open_data(recipe: Recipe, path: str | None) -> Source:
         return open_source(path)
     if recipe.data is None:
         raise BadInput(f"{recipe.name} has no data of its own: name a folder of pictures with --data")
+    if not hasattr(recipe.data, "open"):
+        raise BadInput(f"data={recipe.data!r} is no data set; name pictures with --data, not --set")
     return recipe.data.open()

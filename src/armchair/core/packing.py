@@ -36,13 +36,15 @@ def pack(tensors: Mapping[str, Tensor], storage: str, name: str = "") -> dict[st
     for key, tensor in tensors.items():
         value = tensor.detach().cpu()
         if not value.is_floating_point():
-            packed[key] = value.contiguous()
+            packed[key] = value.clone(
+                memory_format=torch.contiguous_format
+            )  # tied weights must not share memory
         elif storage == "int8" and value.ndim >= 2:
             if key + SCALE in tensors:
                 raise BundleError(f"component {name}: {key + SCALE} is both a tensor and the scale of {key}")
             packed[key], packed[key + SCALE] = quantize(value)
         else:
-            packed[key] = value.to(STORAGE[storage]).contiguous()
+            packed[key] = value.to(STORAGE[storage], copy=True, memory_format=torch.contiguous_format)
         for stored in (key, key + SCALE):
             if (
                 stored in packed

@@ -73,7 +73,8 @@ class Task(Protocol):
     """One network's training. Everything random comes from the generators that are passed in.
 
     All that training changes sits in `net`, in parameters and persistent buffers: that is what a checkpoint
-    holds. A buffer is filled by `prepare` and does not change afterwards.
+    holds. A buffer is filled by `prepare` and does not change afterwards. Frozen networks stand beside `net`
+    as attributes, and go to the same device.
     """
 
     net: nn.Module

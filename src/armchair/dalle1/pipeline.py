@@ -50,7 +50,7 @@ class Dalle1:
         net = Dalle1Transformer(from_json(TransformerConfig, bundle.config("transformer"), "transformer"))
         fill_module(net, bundle.tensors("transformer"), f"{bundle.name}/transformer")
         bpe = BPE.load(bundle.bytes("text"))
-        return cls(dvae.to(device), net.to(device, dtype), bpe, bundle.languages)
+        return cls(dvae.to(device), net.to(device, dtype), bpe, bundle.manifest.languages)
 
     def stream(self, prompt: str, seeds: Sequence[int], size: str, **options: Any) -> Iterator[Preview]:
         """A preview as each row of codes fills in; what is not drawn yet is grey."""

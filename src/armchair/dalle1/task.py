@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -23,14 +22,14 @@ from armchair.dalle1.dvae import DVAE
 from armchair.dalle1.pipeline import Dalle1, caption_tokens
 from armchair.dalle1.transformer import PAD, Dalle1Transformer
 from armchair.data.augment import augment_transformer, centre
-from armchair.data.captions import CaptionMix
+from armchair.data.captions import CaptionMix, captions_of
 from armchair.text.bpe import BPE
 from armchair.text.words import words_component
 
 if TYPE_CHECKING:
     from PIL import Image
 
-FITTED = 50_000  # captions that a BPE is fitted on, and whose words the bundle knows
+FITTED = 20_000  # samples whose captions a BPE is fitted on, and whose words the bundle knows
 PROMPTS = 8  # captions of the preview sheet
 
 
@@ -50,6 +49,8 @@ class TransformerTaskConfig:
     captions: CaptionMix = field(default_factory=CaptionMix)
     storage: str = "float16"  # of the transformer's weights in the bundle
     golden_prompt: str = "a red apple"
+
+    shipped_stages: ClassVar[Mapping[str, str]] = {"dvae": "dalle1", "text": "text"}  # where --using is not given
 
     def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> TransformerTask:
         """using: `dvae` (needed) and `text` (for bpe="shared"). init: a dalle1 bundle to go on from.
@@ -97,7 +98,7 @@ class TransformerTask:
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
         """Fit the BPE where the recipe says so, learn which words and languages occur, choose prompts to preview."""
-        seen = list(islice(_captions(source), FITTED))
+        seen = list(_captions(source))
         if not seen:
             raise BadInput("these pictures have no captions, and a transformer learns from captions")
         texts = [text for text, _ in seen]
@@ -223,5 +224,5 @@ def text_targets(tokens: Tensor, config: TransformerConfig) -> Tensor:
 def _captions(source: Source) -> Iterator[tuple[str, str]]:
     """Every caption of the first samples, with its language."""
     for i in range(min(len(source), FITTED)):
-        for caption in source[i].captions:
+        for caption in captions_of(source, i):
             yield caption.text, caption.language

@@ -48,6 +48,7 @@ class Dalle1Transformer(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.text_head = nn.Linear(config.width, self.text_classes)
         self.image_head = nn.Linear(config.width, config.image_vocab)
+        self.text_head.no_muon = self.image_head.no_muon = True  # type: ignore[assignment]  # unembeddings
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

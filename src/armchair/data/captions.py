@@ -10,7 +10,7 @@ from typing import get_args
 import torch
 
 from armchair.core.errors import BadInput, DataError, nearest
-from armchair.core.task import Caption, CaptionKind, Language, Sample
+from armchair.core.task import Caption, CaptionKind, Language, Sample, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +69,9 @@ class CaptionMix:
     @staticmethod
     def _share(table: Mapping[str, float], word: str) -> float:
         return table.get(word, 0.0) if table else 1.0
+
+
+def captions_of(source: Source, index: int) -> tuple[Caption, ...]:
+    """The captions of sample `index`, without its picture where the source can do that (it has `peek`)."""
+    peek = getattr(source, "peek", None)
+    return source[index].captions if peek is None else peek(index).captions

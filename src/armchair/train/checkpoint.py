@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import re
 import shutil
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,8 @@ from torch import Tensor
 from armchair.core.config import from_json, to_json
 from armchair.core.errors import ArmchairError, TrainingError
 from armchair.core.files import dump_json, new_folder, sha256, temp_name
+
+log = logging.getLogger("armchair")
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -97,7 +99,7 @@ def newest_good(folder: Path) -> Path | None:
         reason = problem(path)
         if reason is None:
             return path
-        warnings.warn(f"checkpoint {path} is damaged and skipped: {reason}", RuntimeWarning, stacklevel=2)
+        log.warning("checkpoint %s is damaged and skipped: %s", path, reason)
     return None
 
 

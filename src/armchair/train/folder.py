@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from armchair.core.task import Source
 from armchair.train import checkpoint
 from armchair.train.recipe import Recipe
 
+PATIENCE = 10.0  # seconds; the workers of a killed run hold its lock for some seconds longer
 # what a checkpoint's weights and the order of the data depend on; all else may change on resume (--set with
 # --resume)
 FIXED = ("name", "task", "batch", "seed", "optim.name")
@@ -49,16 +51,9 @@ class RunFolder:
         if os.name == "nt":  # neither flock nor folders that can be opened
             yield
             return
-        import fcntl
-
         handle = os.open(self.path, os.O_RDONLY)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise TrainingError(
-                    f"another process is training in {self.path}; wait for it, or end it"
-                ) from None
+            _hold(handle, self.path)
             yield
         finally:
             os.close(handle)
@@ -77,6 +72,22 @@ class RunFolder:
         for folder in (self.path, self.checkpoints, self.previews):
             checkpoint.clean(folder)
         write_json(self.recipe, now)
+
+
+def _hold(handle: int, path: Path) -> None:
+    """Take the lock of an open folder."""
+    import fcntl
+
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise TrainingError(
+                    f"another process is training in {path}; wait for it, or end it"
+                ) from None
+            time.sleep(0.1)
 
 
 def describe(recipe: Recipe, source: Source) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from armchair.train.loader import Examples, Micro, Split, load
 from armchair.train.metrics import Metrics
 from armchair.train.optim import Optimizers, build_optimizers
 from armchair.train.plan import plan, show
-from armchair.train.processes import agree, start_accelerator, sum_up
+from armchair.train.processes import agree, place, start_accelerator, sum_up
 from armchair.train.recipe import Recipe
 
 PREVIEWS = 16  # seeds of a preview sheet, the same all through a run
@@ -55,11 +55,12 @@ def run(
     or a batch that cannot be split, TrainingError for a loss or gradient that is not finite or a damaged
     checkpoint.
     """
-    folder = RunFolder(Path(out))
+    folder, accelerator = RunFolder(Path(out)), start_accelerator()
     if dry_run:
-        show(plan(recipe, task, source))
+        planned = plan(recipe, task, source)
+        if accelerator.is_main_process:
+            show(planned)
         return folder.path
-    accelerator = start_accelerator()
     main, device = accelerator.is_main_process, accelerator.device
     split = Split(recipe.batch, recipe.accumulate, accelerator.num_processes, accelerator.process_index)
     with contextlib.ExitStack() as stack:
@@ -72,7 +73,7 @@ def run(
 
         stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
         task.prepare(source, generator(recipe.seed, "prepare"))
-        task.net.to(device)
+        place(task, device)
         optimizers = build_optimizers(recipe.optim, task.net)
         ema = EMA(task.net, recipe.ema)
         state = State(step=0, samples_seen=0)
@@ -138,11 +139,12 @@ def run(
     return folder.path
 
 
-def export(run_folder: str | Path, out: str | Path, *, task: Task) -> Path:
+def export(run_folder: str | Path, out: str | Path, *, task: Task, source: Source) -> Path:
     """Make a bundle at `out` from the newest good checkpoint of a run, finished or not; returns `out`.
 
-    task: built from the run's recipe; it takes the averaged weights and keeps them. Raises BadInput for a
-    folder that holds no run, TrainingError where there is no good checkpoint.
+    task: built from the run's recipe; it takes the averaged weights and keeps them. source: the run's, since
+    a task may need it to fit its tokenizer again. Raises BadInput for a folder that holds no run or a bundle
+    that exists, TrainingError where there is no good checkpoint.
     """
     folder = RunFolder(Path(run_folder))
     recipe = saved(folder.path)
@@ -150,10 +152,11 @@ def export(run_folder: str | Path, out: str | Path, *, task: Task) -> Path:
     if found is None:
         raise TrainingError(f"{folder.path} has no good checkpoint yet; go on with --resume until it has one")
     kept = checkpoint.load(found)
+    task.prepare(source, generator(recipe["seed"], "prepare"))
     _load_weights(task.net, {**kept.model, **kept.ema})
     task.net.eval()
+    description = recipe.pop("source")
     with torch.no_grad():
-        description = recipe.pop("source", {})
         write_bundle(Path(out), task, recipe, description, kept.state, replace=False)
     return Path(out)
 

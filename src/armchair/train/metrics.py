@@ -115,7 +115,7 @@ class Shown:
         return (last - first) * self.batch / (end - start) if end > start else 0.0
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         if self._bar is not None:

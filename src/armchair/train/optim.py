@@ -120,12 +120,18 @@ class Optimizers:
                     f"the checkpoint's optimizer knows {name}, which this network does not train"
                 )
             part, p = owner[name]
-            if value.ndim and value.shape != p.shape:
+            if value.ndim > 0 and value.shape != p.shape:
                 raise TrainingError(
                     f"the checkpoint's optimizer holds {kind} of {name} with shape {tuple(value.shape)}, "
                     f"this network needs {tuple(p.shape)}"
                 )
-            part.state[p][kind] = value.to(p.device, copy=True)
+            # in the weight's own memory order: fused steps walk weight and state side by side (channels_last)
+            own = (
+                torch.empty_like(p, dtype=value.dtype)
+                if value.ndim > 0
+                else value.new_empty((), device=p.device)
+            )
+            part.state[p][kind] = own.copy_(value)
 
 
 def build_optimizers(config: OptimConfig, net: nn.Module) -> Optimizers:

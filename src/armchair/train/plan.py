@@ -19,7 +19,7 @@ from armchair.core.task import Batch, Source, Task
 from armchair.train.loader import Examples, Micro, Split, load
 from armchair.train.metrics import clock
 from armchair.train.optim import build_optimizers
-from armchair.train.processes import start_accelerator
+from armchair.train.processes import place, start_accelerator
 from armchair.train.recipe import Recipe
 
 TIMED = 2  # micro-batches, after one that warms up
@@ -79,7 +79,7 @@ def plan(recipe: Recipe, task: Task, source: Source) -> Plan:
     split = Split(recipe.batch // Split(recipe.batch, recipe.accumulate).accumulate)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         task.prepare(source, generator(recipe.seed, "prepare"))
-        task.net.to(device)
+        place(task, device)
         task.net.train()
         before = {name: value.clone() for name, value in task.net.state_dict().items()}
         examples = Examples(source, task, recipe.seed)

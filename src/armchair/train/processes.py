@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from armchair.core.errors import MissingDependency
+from armchair.core.task import Task
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -33,6 +34,13 @@ def start_accelerator() -> Accelerator:
     )  # the others wait while the first one evaluates
     buffers = DistributedDataParallelKwargs(broadcast_buffers=False)  # they do not change (core/task.py)
     return Accelerator(mixed_precision="no", kwargs_handlers=[patient, buffers])
+
+
+def place(task: Task, device: torch.device) -> None:
+    """Move a task's network, and the frozen ones that it holds beside it, to the device."""
+    for part in vars(task).values():
+        if isinstance(part, nn.Module):
+            part.to(device)
 
 
 def sum_up(accelerator: Accelerator, tables: Iterable[Mapping[str, float | Tensor]]) -> dict[str, float]:

@@ -23,6 +23,7 @@ PIPELINES = {
 NETWORKS = {  # the class of a network's config -> the network
     "armchair.dalle1.config:DVAEConfig": "armchair.dalle1.dvae:DVAE",
     "armchair.dalle1.config:TransformerConfig": "armchair.dalle1.transformer:Dalle1Transformer",
+    "armchair.judge.config:JudgeConfig": "armchair.judge.network:Judge",
 }
 
 
@@ -71,17 +72,20 @@ def kinds_that(operation: str) -> list[str]:
     return [kind for kind in PIPELINES if operation in pipeline_class(kind).operations]
 
 
+def network_class(config: Any) -> Any:
+    """The network's class for a network's config; None for another config."""
+    name = NETWORKS.get(f"{type(config).__module__}:{type(config).__qualname__}")
+    if name is None:
+        return None
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 def network_on_meta(config: Any) -> nn.Module:
-    """The network of a config, of any size, without memory for its weights. Raises Unsupported for another
-    config.
-    """
+    """The network of a config, of any size, without memory for its weights."""
     import torch
 
-    name = f"{type(config).__module__}:{type(config).__qualname__}"
-    if name not in NETWORKS:
-        raise Unsupported(
-            f"{name} configures no network that can be built alone; these do: {', '.join(NETWORKS)}"
-        )
-    module, _, attribute = NETWORKS[name].partition(":")
+    cls = network_class(config)
+    assert cls is not None, f"{type(config).__name__} is not in NETWORKS"
     with torch.device("meta"):
-        return getattr(importlib.import_module(module), attribute)(config)
+        return cls(config)

@@ -268,7 +268,7 @@ class Telling:
             return f"{'it is' if self.named[0].verb == 'is' else 'they are'} {self.place(0)}"
         parts = []
         last = ""
-        for i in wording.some(len(self.named), limit, self.rng):
+        for i in wording.placed(self.scene, limit, self.rng):
             n = self.named[i]
             parts.append(f"{n.short}{'' if n.verb == last else ' ' + n.verb} {self.place(i)}")
             last = n.verb

@@ -119,10 +119,10 @@ def long(scene: Scene, vocabulary: Vocabulary, rng: random.Random, frames: Seque
         if count <= WORD_LIMITS[1]:
             break
     register = "니다" if text.endswith("니다.") else "요" if text.endswith("요.") else "다"
-    for closing in wording.some(len(words.CLOSING[register]), 3, rng):
+    for closing in wording.some(words.CLOSING[register], 3, rng):
         if count >= WORD_LIMITS[0]:
             break
-        text += " " + words.CLOSING[register][closing]
+        text += " " + closing
         count = text.count(" ") + 1
     return text
 
@@ -296,7 +296,7 @@ class Telling:
 
     def where(self, limit: int) -> str:
         """A clause on 있 that places up to `limit` things."""
-        order = wording.some(len(self.named), limit, self.rng)
+        order = wording.placed(self.scene, limit, self.rng)
         parts = [f"{josa(self.named[i].short, '은')} {self.place(i)}있" for i in order]
         return "고, ".join(parts) if len(parts) > 2 else "고 ".join(parts)
 

@@ -38,7 +38,8 @@ _WORDS = {
     "fun": 4, "sun": 4, "moon": 4, "all": 8, "cool": 8, "full": 8, "pull": 8, "girl": 8, "king": 21,
     "ring": 21, "sing": 21, "magic": 1, "music": 1, "welcome": 16, "come": 16, "some": 16, "nice": 0,
     "free": 0, "please": 0, "bike": 0, "closed": 0, "peace": 0, "here": 0, "there": 0, "more": 0,
-    "store": 0, "fire": 0, "wine": 4, "june": 4, "mine": 4, "hotel": 8, "enter": 0, "exit": 19, "taxi": 0,
+    "store": 0, "fire": 0, "wine": 4, "june": 4, "mine": 4, "hotel": 8, "enter": 0,
+    "exit": 0, "quiet": 19, "taxi": 0,
 }  # fmt: skip
 
 

@@ -193,6 +193,7 @@ class WorldConfig:
             doers=tuple(c.name for c in concepts if c.animate),
             done={VERBS[v]: names for v in VERBS if (names := _with_verb(concepts, v))},
             countable=frozenset(c.name for c in concepts if c.number == "count"),
+            people=frozenset(c.name for c in concepts if c.kind == "person"),
             styles=tuple(self.styles),
             style_weights=tuple(accumulate(self.styles.values())),
             kind_weights=tuple(accumulate((self.single, *(rest * w for w in others)))),
@@ -204,6 +205,7 @@ class Tables(NamedTuple):
     doers: tuple[str, ...]
     done: dict[str, tuple[str, ...]]  # verb as in Relation.verb -> concepts it can be done to
     countable: frozenset[str]  # come in twos and threes
+    people: frozenset[str]  # never tinted: a "black farmer" says something else
     styles: tuple[str, ...]
     style_weights: tuple[float, ...]  # running sums, as the next
     kind_weights: tuple[float, ...]
@@ -325,7 +327,7 @@ class _Sampler:
     def _tint(self, name: str, others: list[str]) -> str:
         """A colour that stands out from the background and that nothing else in the scene has."""
         dice = self.dice
-        if dice.chance(self.config.natural):
+        if dice.chance(self.config.natural) or name in self.tables.people:
             return "natural"
         lost = {self.background, *others} | _LOST.get(self.background, set()) | _SAME.get(self.style, set())
         for _ in range(20):

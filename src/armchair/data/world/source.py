@@ -15,6 +15,7 @@ from armchair.core.errors import BadInput
 from armchair.core.files import clear_errors, new_folder
 from armchair.core.images import contact_sheet
 from armchair.core.task import Caption, CaptionKind, Language, Sample
+from armchair.data.pictures import Entry
 from armchair.data.world.art import Art, emoji_art
 from armchair.data.world.captions import caption
 from armchair.data.world.packages import PACKAGES
@@ -46,6 +47,11 @@ class World:
         """
         scene = self.scene(index)
         return Sample(key=str(index), image=self.picture(scene), captions=captions(scene), truth=scene)
+
+    def peek(self, index: int) -> Entry:
+        """Key, captions and size of a scene that is not drawn."""
+        size = (self.config.size, self.config.size)
+        return Entry(str(index), captions(self.scene(index)), lambda: size)
 
     @property
     def art(self) -> Art:

@@ -82,9 +82,16 @@ def small(thing: Thing) -> bool:
     return max(max(b.w, b.h) for b in thing.boxes) < 0.28
 
 
-def some(total: int, most: int, rng: random.Random) -> list[int]:
-    """All of 0 .. total - 1, or `most` of them by chance, in order."""
-    order = list(range(total))
-    while len(order) > most:
-        del order[int(rng.random() * len(order))]
-    return order
+def placed(scene: Scene, most: int, rng: random.Random) -> list[int]:
+    """The things whose place a caption says, at most `most`; not what is held where its holder is."""
+    spots = [position(thing) for thing in scene.things]
+    held = {r.object for r in scene.relations if r.verb is not None and spots[r.object] == spots[r.subject]}
+    return some([i for i in range(len(spots)) if i not in held], most, rng)
+
+
+def some(items: Sequence[T], most: int, rng: random.Random) -> list[T]:
+    """All items, or `most` of them by chance, in their order."""
+    chosen = list(items)
+    while len(chosen) > most:
+        del chosen[int(rng.random() * len(chosen))]
+    return chosen
