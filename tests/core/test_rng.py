@@ -64,7 +64,7 @@ def test_global_generator_is_left_alone():
 
 
 def test_laws():
-    """Shapes, types and moments of each draw, over 4,000 images; every bound is above four standard errors."""
+    """Shapes, types and moments of each draw over 4,000 images; all bounds are above four standard errors."""
     rng = SeedBatch(range(4000))
     normal, uniform = rng.normal(2), rng.uniform(2)
     assert normal.shape == uniform.shape == (4000, 2)

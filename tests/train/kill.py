@@ -44,9 +44,9 @@ def after_checkpoint(step: int) -> Moment:
     return lambda out: (out / "checkpoints" / f"{step:08d}").exists()
 
 
-def finish(command: Sequence[str], timeout: float = 300) -> str:
-    """Run a command to its end; returns what it said. Fails where it fails."""
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=timeout)
+def finish(command: Sequence[str], timeout: float = 300, **more: str) -> str:
+    """Run a command to its end, with `more` in its environment; returns what it said. Fails if it fails."""
+    done = subprocess.run(command, env=environment(**more), capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

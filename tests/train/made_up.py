@@ -92,7 +92,6 @@ class Task:
 
     def __post_init__(self) -> None:
         self.net = Net(self.config.width, self.config.dropout)
-        self.device = torch.device("cpu")
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
         picks = torch.randint(len(source), (4,), generator=rng).tolist()
@@ -123,20 +122,23 @@ class Task:
         return picture + text, {"picture": picture, "text": text.item()}
 
     def preview(self, rng: SeedBatch) -> Image.Image:
-        painted, _ = self.net(rng.uniform(3, SIZE, SIZE), torch.ones(len(rng), LENGTH, dtype=torch.int64))
+        painted, _ = self.net(
+            rng.uniform(3, SIZE, SIZE), torch.ones(len(rng), LENGTH, dtype=torch.int64, device=rng.device)
+        )
         return contact_sheet([to_image(p.clamp(0, 1)) for p in painted], columns=4)
 
     def evaluate(self, source: Source, n: int) -> dict[str, float]:
         examples = [self.example(source[i], generator("evaluate", i)) for i in range(n)]
-        data = {name: torch.stack([example[name] for example in examples]) for name in examples[0]}
+        device = self.net.mix.weight.device
+        data = {name: torch.stack([e[name] for e in examples]).to(device) for name in examples[0]}
         batch = Batch(data, list(range(n)), 0, self.counts(data))
-        return {"error": float(self.loss(batch, SeedBatch(range(n)))[0])}
+        return {"error": float(self.loss(batch, SeedBatch(range(n), device))[0])}
 
     def components(self) -> dict[str, Component]:
         return {"net": Component(config={"width": 8}, tensors=self.net.state_dict(), storage="float32")}
 
     def golden(self) -> tuple[str, int, Image.Image]:
-        return "1 2 3", 7, self.preview(SeedBatch([7])).resize((64, 64))
+        return "1 2 3", 7, self.preview(SeedBatch([7], self.net.mix.weight.device)).resize((64, 64))
 
 
 def recipe(**changes: Any) -> Recipe:

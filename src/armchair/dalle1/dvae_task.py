@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from armchair.core.images import contact_sheet, to_image
 from armchair.core.packing import fill_module
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
+from armchair.dalle1.codebook import fit_codebook
 from armchair.dalle1.config import DVAEConfig
 from armchair.dalle1.dvae import DVAE, gumbel_softmax, kl_from_uniform, logit_laplace_nll, map_pixels
 from armchair.data.augment import augment_dvae, centre
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("armchair")
 
 COLLAPSED = 0.02  # share of the codebook in use below which a trained dVAE has collapsed
+FITTED = 4_096  # pictures that a codebook of clusters is fitted to
 PREVIEWED = 8  # pictures on a preview sheet, each above its reconstruction
 
 
@@ -44,6 +46,7 @@ class DVAETaskConfig:
     temperature: float = 1 / 16  # of the relaxation, once it has fallen from 1
     temperature_steps: int = 150_000  # updates over which it falls
     augment: bool = True  # crops and flips of listing 1; off: the middle square, as scenes are drawn to fit
+    codebook: Literal["learned", "clusters"] = "learned"  # clusters: fit it to the features of --init's network
     storage: str = "float16"  # of the weights in the bundle
 
     def __post_init__(self) -> None:
@@ -57,6 +60,8 @@ class DVAETaskConfig:
         """The task with fresh weights, or with those of `init`'s component `dvae`."""
         if using:
             raise BadInput(f"--using {next(iter(using))}: the dVAE is the first stage and builds on no other")
+        if self.codebook == "clusters" and init is None:
+            raise BadInput("task.codebook=clusters looks at what a network sees: name a dVAE with --init")
         task = DVAETask(self)
         if init is not None:
             fill_module(task.net, init.tensors("dvae"), "dvae")
@@ -75,9 +80,13 @@ class DVAETask:
         self._shown: Tensor | None = None
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
-        """Choose the pictures of the preview sheets."""
+        """Choose the pictures of the preview sheets, and fit the codebook where the recipe says so."""
         chosen = torch.randint(len(source), (PREVIEWED,), generator=rng).tolist()
         self._shown = torch.stack([self._middle(source[i]) for i in chosen])
+        if self.config.codebook == "clusters":
+            picks = torch.randint(len(source), (FITTED // 64, 64), generator=rng).tolist()
+            self.net.cpu()
+            fit_codebook(self.net, [torch.stack([self._middle(source[i]) for i in row]) for row in picks], rng)
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
         """image (3, S, S) uint8"""

@@ -26,14 +26,13 @@ def start_accelerator() -> Accelerator:
     MissingDependency.
     """
     try:
-        from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+        from accelerate import Accelerator, InitProcessGroupKwargs
     except ImportError as error:
         raise MissingDependency("accelerate", "train") from error
     patient = InitProcessGroupKwargs(
         timeout=timedelta(hours=2)
     )  # the others wait while the first one evaluates
-    buffers = DistributedDataParallelKwargs(broadcast_buffers=False)  # they do not change (core/task.py)
-    return Accelerator(mixed_precision="no", kwargs_handlers=[patient, buffers])
+    return Accelerator(mixed_precision="no", kwargs_handlers=[patient])
 
 
 def place(task: Task, device: torch.device) -> None:
