@@ -1,12 +1,13 @@
 """Causal attention over a prefix and a grid, with the sparse patterns of DALL·E 1 (arXiv:2102.12092, appendix B.1).
 
 A pattern is a `Places`. Training computes it in blocks: a block of cells looks at the prefix and at the few cells
-that its pattern can reach, so the dense mask of `pattern_mask` is only ever built where it is no loss.
+that its pattern can reach. The dense mask of `pattern_mask` is for devices and sizes where that is no gain.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +30,26 @@ class Places:
         return pattern_mask(self.pattern, self.prefix, self.grid, self.cells, self.kernel)
 
     @property
-    def reach(self) -> int:
-        """Cells before a block that its queries see, in the order that its pattern is computed in."""
-        half = self.kernel // 2
-        return {"row": self.grid, "column": 0, "conv": half * (self.grid + 1), "full": self.cells}[self.pattern]
+    def turned(self) -> bool:
+        """Whether the pattern is computed over the transposed grid, where a column is contiguous (figure 11 c)."""
+        return self.pattern == "column"
+
+    @property
+    def size(self) -> int:
+        """Cells of the grid down to the last row that is begun."""
+        return -(-self.cells // self.grid) * self.grid
+
+    @property
+    def line(self) -> int:
+        """Cells of a row, or of a column where the grid is transposed."""
+        return self.size // self.grid if self.turned else self.grid
+
+    def reach(self, block: int) -> int:
+        """How many cells before a block of cells its first query may see, counted in the order of computation."""
+        column = 0 if block % self.line == 0 else self.line - 1
+        conv = self.kernel // 2 * (self.grid + 1)
+        reach = {"row": self.grid, "column": column, "conv": conv, "full": self.size}[self.pattern]
+        return min(reach, (self.size - 1) // block * block)  # the last block has no more before it
 
 
 def pattern_mask(pattern: str, prefix: int, grid: int, cells: int, kernel: int = 11) -> Tensor:
@@ -65,19 +82,17 @@ def pattern_mask(pattern: str, prefix: int, grid: int, cells: int, kernel: int =
 class Blocks:
     """A pattern cut into blocks of cells: n blocks of c queries, each over K keys = prefix, cells before it, itself.
 
-    Column attention runs over the transposed grid, where a column is contiguous (appendix B.1, figure 11 c).
     B batch, h heads, L places, d head width.
     """
 
     def __init__(self, places: Places, block: int, multiple: int = 32):
-        """block: queries a block; multiple: K is rounded up to it (softmax in bf16 is slow on other widths)"""
-        self.prefix, self.cells = places.prefix, places.cells
-        self.rows, self.grid = -(-places.cells // places.grid), places.grid
-        self.turned = places.pattern == "column"
-        size = self.rows * self.grid
-        self.block = block
+        """block: queries a block; multiple: K is rounded up to it, because softmax in bf16 is slow on other widths"""
+        size = places.size
+        self.prefix, self.cells, self.turned = places.prefix, places.cells, places.turned
+        self.rows, self.grid = size // places.grid, places.grid
+        self.block = block = min(block, size)
         self.count = -(-size // block)
-        self.keys = -(-(places.prefix + places.reach + block) // multiple) * multiple
+        self.keys = -(-(places.prefix + places.reach(block) + block) // multiple) * multiple
         self.back = self.keys - places.prefix - block  # cells before the block
         self.tail = self.count * block - size
 
@@ -101,15 +116,16 @@ class Blocks:
         if dtype not in self._bias:
             text = torch.zeros(self.prefix, self.prefix, dtype=dtype)
             text = text.masked_fill_(torch.ones_like(text, dtype=torch.bool).triu(1), -torch.inf)
-            self._bias[dtype] = text, torch.zeros(self.look.shape, dtype=dtype).masked_fill_(~self.look, -torch.inf)
+            image = torch.zeros(self.look.shape, dtype=dtype).masked_fill_(~self.look, -torch.inf)
+            self._bias[dtype] = text, image
         return self._bias[dtype]
 
     def cut(self, x: Tensor) -> Tensor:
         """x (B, h, L, d) -> (B, h, n, c, d) the cells, in the order of the blocks"""
-        x = F.pad(x[:, :, self.prefix :], (0, 0, 0, self.rows * self.grid - self.cells))
+        x = _pad(x[:, :, self.prefix :], self.rows * self.grid - self.cells)
         if self.turned:
             x = x.unflatten(2, (self.rows, self.grid)).transpose(2, 3).flatten(2, 3)
-        return F.pad(x, (0, 0, 0, self.tail)).unflatten(2, (self.count, self.block))
+        return _pad(x, self.tail).unflatten(2, (self.count, self.block))
 
     def paste(self, blocks: Tensor, out: Tensor) -> None:
         """The reverse of `cut`, into out (B, h, L, d)"""
@@ -144,16 +160,25 @@ class Blocks:
         self.paste(blocks, out)
 
 
+def _pad(x: Tensor, places: int) -> Tensor:
+    """x (B, h, n, d) -> (B, h, n + places, d), zeros at the end"""
+    return F.pad(x, (0, 0, 0, places)) if places else x
+
+
 @lru_cache(maxsize=64)
 def blocks_of(places: Places, block: int) -> Blocks:
     return Blocks(places, block)
 
 
-class BlockedAttention(torch.autograd.Function):
-    """Attention computed block by block with batched matrix products, forward and backward.
+CHUNK = 2**21  # bytes of scores worked on at a time: they stay in the cache from the product to the product
 
-    On a CPU that is faster than SDPA, whose bf16 backward runs at 25-65 GFLOP/s a core where these products reach
-    100-190; and what is saved for the backward pass is q, k, v and the blocks' weights, not the gathered keys.
+
+class BlockedAttention(torch.autograd.Function):
+    """Attention computed block by block with batched matrix products, forward and backward, on a CPU.
+
+    Faster there than SDPA, whose bf16 backward runs at 25-65 GFLOP/s a core where these products reach 100-190. In
+    bf16 the scores are rounded to bf16 before the softmax, as in any attention under autocast that is not fused.
+    Kept for the backward pass: q, k, v, what was read, and the blocks' weights; keys are gathered anew.
     """
 
     @staticmethod
@@ -161,16 +186,13 @@ class BlockedAttention(torch.autograd.Function):
         """q, k, v (B, h, L, d) of one dtype -> (B, h, L, d)"""
         B, h, L, d = q.shape
         T = blocks.prefix
+        causal, bias = blocks.bias(q.dtype)
         with torch.autocast(q.device.type, enabled=False):
-            q = q * d**-0.5
-            causal, bias = blocks.bias(q.dtype)
-            text = attend(q[:, :, :T].flatten(0, 1), k[:, :, :T].flatten(0, 1), v[:, :, :T].flatten(0, 1), causal)
-            image = attend(
-                blocks.cut(q).flatten(0, 2), blocks.gather(k).flatten(0, 2), blocks.gather(v).flatten(0, 2), bias
-            )
-            out = q.new_empty(B, L, h, d).transpose(1, 2)
-            out[:, :, :T] = text[0].view(B, h, T, d)
-            blocks.paste(image[0].view(B, h, blocks.count, blocks.block, d), out)
+            text = attend(*(x[:, :, :T].flatten(0, 1) for x in (q, k, v)), causal)
+            image = attend(*(x.flatten(0, 2) for x in (blocks.cut(q), blocks.gather(k), blocks.gather(v))), bias)
+        out = q.new_empty(B, L, h, d).transpose(1, 2)
+        out[:, :, :T] = text[0].view(B, h, T, d)
+        blocks.paste(image[0].view(B, h, blocks.count, blocks.block, d), out)
         ctx.save_for_backward(q, k, v, *text, *image)
         ctx.blocks = blocks
         return out
@@ -182,49 +204,70 @@ class BlockedAttention(torch.autograd.Function):
         blocks: Blocks = ctx.blocks
         B, h, L, d = q.shape
         T = blocks.prefix
+        dq, dk, dv = (q.new_empty(B, L, h, d).transpose(1, 2) for _ in range(3))
         with torch.autocast(q.device.type, enabled=False):
-            dq, dk, dv = (q.new_empty(B, L, h, d).transpose(1, 2) for _ in range(3))
             text = (x[:, :, :T].flatten(0, 1) for x in (g, q, k, v))
             for out, part in zip((dq, dk, dv), attend_backward(*text, *saved[:2]), strict=True):
                 out[:, :, :T] = part.view(B, h, T, d)
             image = (blocks.cut(g), blocks.cut(q), blocks.gather(k), blocks.gather(v))
             parts = attend_backward(*(x.flatten(0, 2) for x in image), *saved[2:])
-            parts = [x.view(B, h, blocks.count, -1, d) for x in parts]
-            blocks.paste(parts[0], dq)
-            blocks.scatter(parts[1], dk)
-            blocks.scatter(parts[2], dv)
-            return dq.mul_(d**-0.5), dk, dv, None
+        parts = [x.view(B, h, blocks.count, -1, d) for x in parts]
+        blocks.paste(parts[0], dq)
+        blocks.scatter(parts[1], dk)
+        blocks.scatter(parts[2], dv)
+        return dq, dk, dv, None
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """q (N, c, d) scaled, k, v (N, K, d), bias (c, K) or (n, c, K) with n a divisor of N
+    """q (N, c, d), k, v (N, K, d), bias (c, K) or (n, c, K) with n a divisor of N
     -> what is read (N, c, d), and the weights (N, c, K)
     """
-    scores = torch.bmm(q, k.mT)
-    scores.view(-1, *bias.shape).add_(bias)
-    weights = scores.softmax(-1)
-    return torch.bmm(weights, v), weights
+    q = q * q.shape[-1] ** -0.5
+    weights = q.new_empty(*q.shape[:2], k.shape[1])
+    out = torch.empty_like(q)
+    for part in _chunks(weights, bias.shape[0] if bias.ndim == 3 else 1):
+        w = torch.bmm(q[part], k[part].mT, out=weights[part])
+        w.view(-1, *bias.shape).add_(bias)
+        torch.softmax(w, -1, out=w)
+        torch.bmm(w, v[part], out=out[part])
+    return out, weights
 
 
 def attend_backward(
     g: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of `attend` by q, k and v, from that of what it read, g (N, c, d)"""
+    dq, dk, dv = (torch.empty(x.shape, dtype=x.dtype) for x in (q, k, v))
     drift = (g * out).sum(-1, keepdim=True)
-    scores = torch.bmm(g, v.mT).sub_(drift).mul_(weights)
-    return torch.bmm(scores, k), torch.bmm(scores.mT, q), torch.bmm(weights.mT, g)
+    q = q * q.shape[-1] ** -0.5
+    for part in _chunks(weights, 1):
+        w = weights[part]
+        torch.bmm(w.mT, g[part], out=dv[part])
+        ds = torch.bmm(g[part], v[part].mT).sub_(drift[part]).mul_(w)
+        torch.bmm(ds.mT, q[part], out=dk[part])
+        torch.bmm(ds, k[part], out=dq[part])
+    return dq.mul_(q.shape[-1] ** -0.5), dk, dv
+
+
+def _chunks(scores: Tensor, multiple: int) -> Iterator[slice]:
+    """Slices of the scores (N, c, K), each a multiple of so many matrices and about CHUNK bytes"""
+    step = max(1, CHUNK // (multiple * scores[0].numel() * scores.element_size())) * multiple
+    for start in range(0, len(scores), step):
+        yield slice(start, start + step)
 
 
 def block_cells(places: Places, dtype: torch.dtype) -> int | None:
-    """Queries a block for training on a CPU; None: dense SDPA is no slower.
+    """Queries a block for training on a CPU; None: SDPA is no slower.
 
-    Measured at 304 to 1,280 places (benchmarks/dalle1_training.py): 64 queries a block in whole rows or columns, and
-    blocks only where they leave a query at most 60 % of the keys.
+    Whole rows or columns, at least 64 queries: of 1 to 16 rows a block, that was the fastest or near it at 12, 16
+    and 32 cells a row (benchmarks/dalle1_training.py). In bf16 blocks win even where they skip nothing; in fp32 they
+    must leave a query at most 3/4 of the keys.
     """
-    side = -(-places.cells // places.grid) if places.pattern == "column" else places.grid
-    block = side * max(1, -(-64 // side))
-    keys = places.prefix + places.reach + block
-    return block if keys <= 0.6 * (places.prefix + places.cells) else None
+    block = min(places.size, places.line * -(-64 // places.line))
+    share = (places.prefix + places.reach(block) + block) / (places.prefix + places.cells)
+    if places.pattern == "full" or (share > 0.75 and dtype != torch.bfloat16):
+        return None
+    return block
 
 
 class Attention(nn.Module):
@@ -248,10 +291,12 @@ class Attention(nn.Module):
         if self.qk_norm:  # in fp32 under autocast too
             q, k = self.q_norm(q.float()).to(v.dtype), self.k_norm(k.float()).to(v.dtype)
         block = block_cells(places, v.dtype) if v.device.type == "cpu" else None
-        if block is None:
-            h = F.scaled_dot_product_attention(q, k, v, attn_mask=dense_mask(places, v.device))
+        if block is not None:
+            h = cast(Tensor, BlockedAttention.apply(q, k, v, blocks_of(places, block)))
+        elif places.pattern == "full":
+            h = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
-            h = BlockedAttention.apply(q, k, v, blocks_of(places, block))
+            h = F.scaled_dot_product_attention(q, k, v, attn_mask=dense_mask(places, v.device))
         return self.out(h.transpose(1, 2).flatten(2))  # (B, L, D)
 
 

@@ -19,7 +19,7 @@ def recipe() -> Recipe:
         name="dalle1_transformer_emoji",
         task=TransformerTaskConfig(
             net=TransformerConfig(
-                text_vocab=4_096, image_vocab=512, text_length=40, grid=12, width=256, depth=8, heads=4, qk_norm=True
+                text_vocab=4_096, image_vocab=1_024, text_length=32, grid=16, width=256, depth=6, heads=4
             ),
             bpe="shared",
             bpe_dropout=0.1,
@@ -29,7 +29,7 @@ def recipe() -> Recipe:
             storage="int8",
         ),
         data=WorldConfig(
-            size=48,
+            size=64,
             concepts=96,
             single=0.75,
             natural=0.75,
@@ -37,15 +37,15 @@ def recipe() -> Recipe:
             signs=0.02,
             styles={"glossy": 0.5, "soft": 0.15, "flat": 0.15, "line": 0.05, "sticker": 0.15},
         ),
-        steps=6_000,
-        batch=32,
-        optim=OptimConfig(name="muon", lr=2e-3, betas=(0.9, 0.96), weight_decay=0.02),
+        steps=20_000,
+        batch=16,
+        optim=OptimConfig(name="muon", lr=1e-3, muon_lr=2e-3, betas=(0.9, 0.96), weight_decay=0.02),
         schedule=ScheduleConfig(kind="constant-then-linear", warmup=100, final=0.02, tail=0.4),
         ema=0.998,
         clip=1.0,
         precision="bfloat16",
         checkpoint_every=200,
-        preview_every=500,
+        preview_every=1_000,
         evaluate_every=1_000,
         evaluate_samples=256,
     )
