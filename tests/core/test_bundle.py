@@ -213,15 +213,15 @@ def test_old_formats_are_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_shared_components(tmp_path: Path):
     """What several systems use is stored once, and a changed original is noticed."""
-    text = save(tmp_path / "text", name="text")
+    text = save(tmp_path / "alphabet", name="alphabet")
     other = save(tmp_path / "sys", name="sys", components={"bpe": text.share("bpe")})
     assert other.bytes("bpe") == text.bytes("bpe")
     assert other.config("bpe") == {"vocab": 9}
     assert verify(tmp_path / "sys") == []
-    save(tmp_path / "text", name="text", replace=True, components={"bpe": Component(config={}, file=b"{}")})
-    with pytest.raises(BundleError, match=r"component bpe needs text/bpe"):
+    save(tmp_path / "alphabet", name="alphabet", replace=True, components={"bpe": Component(config={}, file=b"{}")})
+    with pytest.raises(BundleError, match=r"component bpe needs alphabet/bpe"):
         other.bytes("bpe")
-    (tmp_path / "text").rename(tmp_path / "moved")
+    (tmp_path / "alphabet").rename(tmp_path / "moved")
     with pytest.raises(BundleError, match="neither beside it nor among the shipped"):
         other.bytes("bpe")
 

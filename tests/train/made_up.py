@@ -89,6 +89,7 @@ class Task:
     config: MadeUp = field(default_factory=MadeUp)
     bundle_kind: str = "made-up"
     languages: tuple[str, ...] = ("en",)
+    defaults = {}
 
     def __post_init__(self) -> None:
         self.net = Net(self.config.width, self.config.dropout)

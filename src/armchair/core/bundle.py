@@ -80,6 +80,7 @@ class Manifest:
     trained: dict[str, Any]  # recipe, data, samples_seen, enough, steps ...
     scores: dict[str, Any]
     golden: Golden | None = None
+    defaults: dict[str, Any] = field(default_factory=dict[str, Any])  # drawing options where none is given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +115,12 @@ def save_bundle(
     trained: Mapping[str, Any],
     scores: Mapping[str, Any],
     golden: tuple[str, int, Image.Image] | None = None,
+    defaults: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> Bundle:
     """Write a bundle atomically: it appears whole or not at all.
 
-    golden: (prompt, seed, picture).  replace: an old bundle at `folder` gives way once the new one is on
+    golden: (prompt, seed, picture).  defaults: drawing options.  replace: an old bundle at `folder` gives way once the new one is on
     disk.
     Raises BadInput where the folder exists, BundleError for values that the storage cannot hold,
     ArmchairError for a full disk.
@@ -142,6 +144,7 @@ def save_bundle(
             trained=dict(trained),
             scores=dict(scores),
             golden=shown,
+            defaults={} if defaults is None else dict(defaults),
         )
         (temp / MANIFEST).write_bytes(dump_json(to_json(manifest)))
     return Bundle.open(folder)

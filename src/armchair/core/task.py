@@ -80,6 +80,7 @@ class Task(Protocol):
     net: nn.Module
     bundle_kind: str
     languages: Sequence[str]
+    defaults: Mapping[str, Any]  # options that the bundle draws with where none is given
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
         """Fit what must be fitted before the first step (a PCA, a latent's scale). Called again on resume,

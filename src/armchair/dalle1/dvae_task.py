@@ -73,6 +73,7 @@ class DVAETask:
 
     bundle_kind = "dvae"
     languages: tuple[str, ...] = ()  # it never sees a word
+    defaults: Mapping[str, float] = {}
 
     def __init__(self, config: DVAETaskConfig):
         self.config = config

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from armchair.core.bundle import Bundle
 
+# ancestral sampling from the model as it is, as the paper does (section 2.6)
+PLAIN = {"guidance": 1.0, "temperature": 1.0, "top_k": None, "top_p": None}
+
 
 class Dalle1:
     """The tokenizers and the transformer, loaded."""
@@ -32,14 +35,21 @@ class Dalle1:
     kind = "dalle1"
     operations = frozenset({"generate", "complete"})
 
-    def __init__(self, dvae: DVAE, net: Dalle1Transformer, bpe: BPE, languages: Sequence[str] = ()):
+    def __init__(
+        self,
+        dvae: DVAE,
+        net: Dalle1Transformer,
+        bpe: BPE,
+        languages: Sequence[str] = (),
+        defaults: Mapping[str, Any] | None = None,
+    ):
         self.dvae = dvae.eval()
         self.net = net.eval()
         self.bpe = bpe
         self.languages = tuple(languages)
         side = dvae.config.image_size
         self.sizes = [f"{side}x{side}"]
-        self.defaults: Mapping[str, Any] = {"guidance": 1.0, "temperature": 1.0, "top_k": None, "top_p": None}
+        self.defaults: Mapping[str, Any] = {**PLAIN, **({} if defaults is None else defaults)}
         self.decoder = Decoder(net)
 
     @classmethod
@@ -50,7 +60,7 @@ class Dalle1:
         net = Dalle1Transformer(from_json(TransformerConfig, bundle.config("transformer"), "transformer"))
         fill_module(net, bundle.tensors("transformer"), f"{bundle.name}/transformer")
         bpe = BPE.load(bundle.bytes("text"))
-        return cls(dvae.to(device), net.to(device, dtype), bpe, bundle.manifest.languages)
+        return cls(dvae.to(device), net.to(device, dtype), bpe, bundle.manifest.languages, bundle.manifest.defaults)
 
     def stream(self, prompt: str, seeds: Sequence[int], size: str, **options: Any) -> Iterator[Preview]:
         """A preview as each row of codes fills in; what is not drawn yet is grey."""

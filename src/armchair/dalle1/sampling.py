@@ -1,18 +1,19 @@
-"""Drawing codes one after another (interim: no cache)."""
+"""Drawing image codes one after another: keys cached, attention sparse, a text read once for all its pictures."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
 from armchair.core.step import Step
 from armchair.dalle1.transformer import PAD, Dalle1Transformer
-
-
-class Decoder:
-    def __init__(self, net: Dalle1Transformer):
-        self.net = net
+from armchair.nn.decode import LayerCache, PackedBlock, PackedLinear, PackedNorm, padded
 
 
 def sample(
@@ -26,24 +27,149 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> Iterator[Step]:
-    net, grid = decoder.net, decoder.net.config.grid
-    codes = torch.zeros(len(seeds), grid * grid, dtype=torch.int64)
-    first = 0
-    if start is not None:
-        first = start.numel()
-        codes[:, :first] = start.flatten()
-    text = tokens.expand(len(seeds), -1)
-    for i in range(first, grid * grid):
-        logits = net(text, codes)[1][:, i]
-        if guidance != 1.0:
-            uncond = net(torch.full_like(text, PAD), codes)[1][:, i]
-            logits = uncond + guidance * (logits - uncond)
-        logits = logits / max(temperature, 1e-6)
-        if top_k is not None:
-            logits = logits.masked_fill(logits < logits.topk(top_k).values[:, -1:], -torch.inf)
-        gumbel = -torch.log(-torch.log(seeds.uniform(logits.shape[1]).clamp(1e-9, 1 - 1e-7)))
-        codes[:, i] = (logits + gumbel).argmax(dim=1)
-        if (i + 1) % grid == 0:
+    """Draw one picture a seed for a caption, row by row; what is not drawn yet is -1.
+
+    tokens (text_places - 1,) ids, PAD after the last; start (rows, W) the codes of the top rows, None: draw all.
+    guidance: logits are uncond + guidance * (cond - uncond), uncond the caption of pads; 1 costs no second row.
+    temperature 0 takes the likeliest code. top_k: of the k likeliest codes; top_p: of the fewest likely ones that
+    hold this share of the probability, after temperature and top_k. x and x0 are the codes (B, H, W) int64.
+
+    In fp32 on a CPU the same seed gives the same codes in any batch. Raises BadInput for a setting out of range.
+    """
+    config = decoder.config
+    _check(decoder, tokens, start, guidance, temperature, top_k, top_p)
+    grid, total = config.grid, config.image_length
+    kept = torch.empty(0, dtype=torch.int64) if start is None else start.flatten().to("cpu", torch.int64)
+    codes = torch.full((len(seeds), total), -1)
+    codes[:, : len(kept)] = kept
+    noise = seeds.uniform(total)  # (B, N): a cell's number does not depend on how many rows were kept
+    texts = tokens.unsqueeze(0)
+    if guidance != 1.0:
+        texts = torch.cat([texts, torch.full_like(texts, PAD)])
+    drawing = decoder.begin(texts, kept, len(seeds))
+    for cell in range(len(kept), total):
+        logits = drawing.next(codes[:, cell - 1] if cell > 0 else None)
+        chosen = choose(guided(logits, guidance), noise[:, cell], temperature, top_k, top_p)
+        codes[:, cell] = chosen
+        if (cell + 1) % grid == 0:
             x = codes.view(-1, grid, grid).clone()
-            x[:, (i + 1) // grid :] = -1
-            yield Step(i // grid, grid, x, x)
+            yield Step((cell - len(kept)) // grid, (total - len(kept)) // grid, x, x)
+
+
+def guided(logits: Tensor, guidance: float) -> Tensor:
+    """logits (G, B, K), of the caption and, where G is 2, of no caption -> (B, K)"""
+    if len(logits) == 1:
+        return logits[0]
+    cond, uncond = logits
+    return (cond - uncond).mul_(guidance).add_(uncond)
+
+
+def choose(logits: Tensor, noise: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
+    """logits (B, K), noise (B,) evenly from [0, 1) -> (B,) int64: the inverse of each row's distribution function"""
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    if temperature != 1:
+        logits = logits * (1 / temperature)
+    if top_k is not None:
+        least = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    p = logits.softmax(dim=-1)
+    if top_p is not None:
+        ranked, order = p.sort(dim=-1, descending=True, stable=True)
+        likelier = ranked.cumsum(dim=-1, dtype=torch.float64) - ranked
+        p = torch.zeros_like(p).scatter_(-1, order, ranked.masked_fill(likelier >= top_p, 0))
+    below = p.cumsum(dim=-1, dtype=torch.float64)  # (B, K)
+    target = noise.to(below).unsqueeze(1) * below[:, -1:]
+    return torch.searchsorted(below, target, right=True).squeeze(1)
+
+
+class Decoder:
+    """The transformer, packed once for drawing; later changes of the network's weights do not reach it.
+
+    Products run in the precision of the network's parameters, all else in fp32. G texts (2 under guidance), B images
+    of each, R = padded(G * B) rows, N cells, D width, K codes.
+    """
+
+    @torch.no_grad()
+    def __init__(self, net: Dalle1Transformer):
+        self.net = net  # reads the texts and the codes that are given
+        self.config = net.config
+        self.device = net.image_head.weight.device
+        self.blocks = [PackedBlock(block) for block in net.blocks]
+        self.norm, self.head = PackedNorm(net.norm), PackedLinear(net.image_head)
+        cell = torch.arange(net.config.image_length, device=self.device)
+        rows, columns = net.row_embedding.weight, net.column_embedding.weight
+        self.cells = (rows[cell // net.config.grid] + columns[cell % net.config.grid]).detach()  # (N, D)
+        self.codes = net.image_embedding.weight.detach()  # (K, D)
+        self.start = None if net.start_of_image is None else net.start_of_image.detach()
+        self.shift = 1 if self.start is None else 0  # image place i predicts cell i + shift
+
+    @torch.no_grad()
+    def begin(self, tokens: Tensor, kept: Tensor, images: int) -> Drawing:
+        """Read texts (G, text_places - 1) and all but the last of the kept codes (n,), the same for all images."""
+        h = self.net.embed_text(tokens.to(self.device))
+        if len(kept) > 0:
+            known = kept[:-1].to(self.device).expand(len(tokens), -1)
+            h = torch.cat([h, self.net.embed_image(known)], dim=1)
+        h = h.float()
+        caches: list[LayerCache] = []
+        for block, places in zip(self.blocks, self.net.places(len(self.cells) - self.shift), strict=True):
+            look = places.mask()[: h.shape[1], : h.shape[1]]
+            h, before = block.prefill(h, look.to(self.device))
+            caches.append(LayerCache(places, before, images))
+        return Drawing(self, caches, h[:, -1], len(kept))
+
+
+class Drawing:
+    """Pictures that are being drawn: the caches, and the cell that comes next."""
+
+    def __init__(self, decoder: Decoder, caches: list[LayerCache], last: Tensor, cell: int):
+        """last: (G, D) the stream at the last place that was read"""
+        self.decoder, self.caches, self.last, self.cell = decoder, caches, last, cell
+        self.texts, self.images = caches[0].texts, caches[0].images
+
+    @torch.no_grad()
+    def next(self, code: Tensor | None) -> Tensor:
+        """code (B,) of the cell before, None for the first -> logits of the next cell (G, B, K) fp32"""
+        decoder, rows = self.decoder, self.texts * self.images
+        place = self.cell - decoder.shift
+        x = self.last.new_zeros(padded(rows), self.last.shape[-1])  # (R, D)
+        x[:rows].view(self.texts, self.images, -1)[:] = self._embed(place, code)
+        if place >= 0:
+            for block, cache in zip(decoder.blocks, self.caches, strict=True):
+                x = block.step(x, cache, place)
+        self.cell += 1
+        return decoder.head(decoder.norm(x))[:rows].float().unflatten(0, (self.texts, self.images))
+
+    def _embed(self, place: int, code: Tensor | None) -> Tensor:
+        """What goes in at an image place: (B, D), or what all images share"""
+        decoder = self.decoder
+        if code is not None:
+            return F.embedding(code.to(decoder.device), decoder.codes) + decoder.cells[place]
+        if decoder.start is not None:
+            return decoder.start + decoder.cells[place]
+        return self.last.unsqueeze(1)  # `bos`: the last text place predicts the first cell
+
+
+def _check(
+    decoder: Decoder,
+    tokens: Tensor,
+    start: Tensor | None,
+    guidance: float,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+) -> None:
+    config = decoder.config
+    assert tokens.shape == (decoder.net.text_places - 1,), tokens.shape
+    if not math.isfinite(guidance):
+        raise BadInput(f"guidance {guidance}: a number, 1 is off")
+    if not 0 <= temperature < math.inf:
+        raise BadInput(f"temperature {temperature}: 0 (always the likeliest code) or more, 1 is the model's own")
+    if top_k is not None and top_k < 1:
+        raise BadInput(f"top_k {top_k}: at least 1 code to choose from, at most {config.image_vocab}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise BadInput(f"top_p {top_p}: a share of the probability, above 0 and at most 1")
+    if start is not None:
+        assert start.ndim == 2 and start.shape[1] == config.grid and len(start) < config.grid, start.shape
+        assert 0 <= start.min() and start.max() < config.image_vocab

@@ -34,6 +34,16 @@ PROMPTS = 8  # captions of the preview sheet
 
 
 @dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How codes are drawn where the person says nothing; the defaults are the paper's (section 2.6)."""
+
+    guidance: float = 1.0  # 1 is off
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransformerTaskConfig:
     """How to train the transformer. Widths are the recipe's; vocabularies and grid come from the tokenizers used."""
 
@@ -49,6 +59,7 @@ class TransformerTaskConfig:
     captions: CaptionMix = field(default_factory=CaptionMix)
     storage: str = "float16"  # of the transformer's weights in the bundle
     golden_prompt: str = "a red apple"
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)  # what the bundle draws with by default
 
     shipped_stages: ClassVar[Mapping[str, str]] = {"dvae": "dalle1", "text": "text"}  # where --using is not given
 
@@ -93,6 +104,7 @@ class TransformerTask:
         self.net = Dalle1Transformer(config.net)
         self.bpe = bpe
         self.languages: tuple[str, ...] = ()
+        self.defaults = to_json(config.sampling)
         self._prompts: list[str] = []
         self._words: Component | None = None
 
@@ -204,7 +216,7 @@ class TransformerTask:
             dvae, net = DVAE(dvae.config), Dalle1Transformer(net.config)
             dvae.load_state_dict(unpack(pack(self.dvae.state_dict(), "float16")))
             net.load_state_dict(unpack(pack(self.net.state_dict(), self.config.storage)))
-        pipeline = Dalle1(dvae, net, self.bpe, languages=self.languages)
+        pipeline = Dalle1(dvae, net, self.bpe, self.languages, self.defaults)
         *_, last = pipeline.stream(prompt, seeds, pipeline.sizes[0])
         return [to_image(image) for image in last.images]
 

@@ -1,4 +1,7 @@
-"""Single objects: does a picture drawn for "a cat" show a cat? Named by a judge that never saw a drawn picture."""
+"""Single objects: does a picture drawn for "a cat" show a cat?
+
+The judge that names them has learned from renders alone and never saw a generated picture.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PROMPTS_VERSION = 1
-FORTY = tuple(concept.name for concept in load_concepts()[:40])  # the most everyday ones, chosen before any was drawn
+FORTY = tuple(concept.name for concept in load_concepts()[:40])  # the most everyday ones
 SEEDS = (1, 2, 3, 4)
 RESAMPLES = 2_000  # of the bootstrap over prompts
 
@@ -44,9 +47,11 @@ class Drawn:
 
 
 def prompts(concepts: Sequence[str] = FORTY) -> list[tuple[str, str, str]]:
-    """(prompt, language, concept): "a cat" and "고양이" for each concept, the plainest words there are."""
+    """(prompt, language, concept): "a cat" and "고양이" for each concept, the plainest words."""
     table = {c.name: c for c in load_concepts()}
-    return [p for name in concepts for p in ((_english(table[name]), "en", name), (table[name].ko[0], "ko", name))]
+    return [
+        p for name in concepts for p in ((_english(table[name]), "en", name), (table[name].ko[0], "ko", name))
+    ]
 
 
 def _english(concept: Concept) -> str:
@@ -61,7 +66,9 @@ def load_judge(bundle: Bundle) -> Judge:
 
 
 @torch.no_grad()
-def draw_singles(artist: Artist, judge: Judge, seeds: Sequence[int] = SEEDS, **options: object) -> Iterator[Drawn]:
+def draw_singles(
+    artist: Artist, judge: Judge, seeds: Sequence[int] = SEEDS, **options: object
+) -> Iterator[Drawn]:
     """Draw every prompt with every seed and let the judge name the pictures."""
     names = [concept.name for concept in load_concepts()]
     for prompt, language, concept in prompts():
@@ -79,8 +86,10 @@ def draw_singles(artist: Artist, judge: Judge, seeds: Sequence[int] = SEEDS, **o
 
 
 def summary(drawn: Sequence[Drawn]) -> dict[str, object]:
-    """The share named rightly, overall and by language, with 95 % intervals by bootstrap over prompts: the four
-    pictures of a prompt are not independent."""
+    """The share named rightly, overall and by language, with 95 % intervals.
+
+    By bootstrap over prompts: the pictures of a prompt are not independent.
+    """
     scores: dict[str, object] = {"n": len(drawn), "prompts_version": PROMPTS_VERSION}
     for group in ("all", "en", "ko"):
         chosen = [d for d in drawn if group in ("all", d.language)]

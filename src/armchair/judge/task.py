@@ -54,6 +54,7 @@ class JudgeTask:
 
     bundle_kind = "judge"
     languages: tuple[str, ...] = ()
+    defaults: Mapping[str, float] = {}
 
     def __init__(self, config: JudgeTaskConfig):
         self.config = config

@@ -66,10 +66,7 @@ def pattern_mask(pattern: str, prefix: int, grid: int, cells: int, kernel: int =
     elif pattern == "column":
         image = (back >= 0) & (back % grid == 0)
     elif pattern == "conv":
-        half = kernel // 2
-        offsets = set(range(half + 1))
-        offsets |= {dr * grid + dc for dr in range(1, half + 1) for dc in range(-half, half + 1)}
-        image = torch.isin(back, torch.tensor(sorted(offsets)))
+        image = torch.isin(back, conv_offsets(grid, kernel))
     elif pattern == "full":
         image = back >= 0
     else:
@@ -77,6 +74,13 @@ def pattern_mask(pattern: str, prefix: int, grid: int, cells: int, kernel: int =
     mask = torch.ones(prefix + cells, prefix + cells, dtype=torch.bool).tril()
     mask[prefix:, prefix:] = image
     return mask
+
+
+def conv_offsets(grid: int, kernel: int) -> Tensor:
+    """How far back in raster order the conv pattern looks, ascending from 0: 61 distances for an 11 x 11 kernel."""
+    half = kernel // 2
+    above = {dr * grid + dc for dr in range(1, half + 1) for dc in range(-half, half + 1)}
+    return torch.tensor(sorted(above | set(range(half + 1))))
 
 
 class Blocks:
@@ -189,7 +193,9 @@ class BlockedAttention(torch.autograd.Function):
         causal, bias = blocks.bias(q.dtype)
         with torch.autocast(q.device.type, enabled=False):
             text = attend(*(x[:, :, :T].flatten(0, 1) for x in (q, k, v)), causal)
-            image = attend(*(x.flatten(0, 2) for x in (blocks.cut(q), blocks.gather(k), blocks.gather(v))), bias)
+            image = attend(
+                *(x.flatten(0, 2) for x in (blocks.cut(q), blocks.gather(k), blocks.gather(v))), bias
+            )
         out = q.new_empty(B, L, h, d).transpose(1, 2)
         out[:, :, :T] = text[0].view(B, h, T, d)
         blocks.paste(image[0].view(B, h, blocks.count, blocks.block, d), out)
@@ -287,7 +293,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, places: Places) -> Tensor:
         """x (B, L, D), L = places.prefix + places.cells -> (B, L, D)"""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, h, L, D / h)
+        q, k, v = (
+            self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )  # each (B, h, L, D / h)
         if self.qk_norm:  # in fp32 under autocast too
             q, k = self.q_norm(q.float()).to(v.dtype), self.k_norm(k.float()).to(v.dtype)
         block = block_cells(places, v.dtype) if v.device.type == "cpu" else None

@@ -1,4 +1,6 @@
-"""DALL·E 1's image tokenizer at the paper's size: 256 px to 32 x 32 codes of 8,192 (arXiv:2102.12092, appendix A.2).
+"""DALL·E 1's image tokenizer at the paper's size: 256 px to 32 x 32 codes of 8,192.
+
+arXiv:2102.12092, appendix A.2.
 
 Run      torchrun --nproc-per-node 64 -m armchair train dalle1_dvae_paper --data PATH
 Needs    pictures of 288 px and more, millions of them; the paper had 64 GPUs of 16 GB

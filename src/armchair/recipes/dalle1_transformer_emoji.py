@@ -1,7 +1,7 @@
 """DALL·E 1's transformer as it ships: Emoji World in English and Korean, on the codes of the shipped dVAE.
 
 Run      armchair train dalle1_transformer_emoji
-         armchair train dalle1_transformer_emoji --init src/armchair/bundles/dalle1 goes on from the shipped weights
+         armchair train dalle1_transformer_emoji --init dalle1    goes on from the shipped weights
 Needs    the drawings of Emoji World (npm fetches them)
 Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: nats a token, and the share of single objects that the judge names rightly
@@ -25,7 +25,9 @@ def recipe() -> Recipe:
             bpe_dropout=0.1,
             drop_text=0.1,
             augment=False,  # scenes are drawn to fit
-            captions=CaptionMix(kinds={"short": 0.9, "alt": 0.07, "long": 0.03}, languages={"en": 0.5, "ko": 0.5}),
+            captions=CaptionMix(
+                kinds={"short": 0.9, "alt": 0.07, "long": 0.03}, languages={"en": 0.5, "ko": 0.5}
+            ),
             storage="int8",
         ),
         data=WorldConfig(

@@ -1,6 +1,7 @@
 """DALL·E 1's transformer at the paper's size: 12 billion parameters (arXiv:2102.12092, appendix B.2).
 
-Run      torchrun --nproc-per-node 1024 -m armchair train dalle1_transformer_paper --data PATH --using dvae=BUNDLE
+Run      torchrun --nproc-per-node 1024 -m armchair train dalle1_transformer_paper --data PATH \
+             --using dvae=BUNDLE
 Needs    a quarter of a billion pictures with words, and a dalle1_dvae_paper bundle
 Takes    430,000 updates of 1,024 pictures; the paper had 1,024 GPUs of 16 GB
 Reaches  the paper gives no loss; armchair inspect dalle1_paper prints the sizes

@@ -15,15 +15,15 @@ from armchair.train import OptimConfig, Recipe, ScheduleConfig
 def recipe() -> Recipe:
     return Recipe(
         name="judge_emoji",
-        task=JudgeTaskConfig(net=JudgeConfig()),
-        data=WorldConfig(size=64, single=1.0, signs=0.0),
-        steps=3_000,
-        batch=64,
+        task=JudgeTaskConfig(net=JudgeConfig(concepts=96)),
+        data=WorldConfig(size=64, concepts=96, single=1.0, signs=0.0),
+        steps=1_000,
+        batch=32,
         optim=OptimConfig(name="muon", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02),
         schedule=ScheduleConfig(kind="cosine", warmup=50, final=0.02),
         ema=0.995,
         precision="bfloat16",
         checkpoint_every=250,
-        evaluate_every=1_000,
+        evaluate_every=500,
         evaluate_samples=512,
     )

@@ -189,6 +189,7 @@ def write_bundle(
         trained=trained,
         scores=state.scores,
         golden=task.golden(),
+        defaults=task.defaults,
         replace=replace,
     )
 
