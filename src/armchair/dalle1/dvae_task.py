@@ -45,8 +45,11 @@ class DVAETaskConfig:
     kl_warmup: int = 5_000  # updates over which beta rises from 0
     temperature: float = 1 / 16  # of the relaxation, once it has fallen from 1
     temperature_steps: int = 150_000  # updates over which it falls
+    smallest_scale: float = 0.0  # floor of the predicted scale: flat areas must not outweigh edges; paper: 0
     augment: bool = True  # crops and flips of listing 1; off: the middle square, as scenes are drawn to fit
-    codebook: Literal["learned", "clusters"] = "learned"  # clusters: fit it to the features of --init's network
+    codebook: Literal["learned", "clusters"] = (
+        "learned"  # clusters: fit it to the features of --init's network
+    )
     storage: str = "float16"  # of the weights in the bundle
 
     def __post_init__(self) -> None:
@@ -87,7 +90,9 @@ class DVAETask:
         if self.config.codebook == "clusters":
             picks = torch.randint(len(source), (FITTED // 64, 64), generator=rng).tolist()
             self.net.cpu()
-            fit_codebook(self.net, [torch.stack([self._middle(source[i]) for i in row]) for row in picks], rng)
+            fit_codebook(
+                self.net, [torch.stack([self._middle(source[i]) for i in row]) for row in picks], rng
+            )
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
         """image (3, S, S) uint8"""
@@ -107,7 +112,7 @@ class DVAETask:
         noise = rng.uniform(*logits.shape[1:]).clamp(1e-9, 1 - 1e-7)
         mu, log_scale = self.net.decoder(gumbel_softmax(logits, noise, temperature))
         share = 1 / batch.totals["samples"]
-        nll = logit_laplace_nll(x, mu, log_scale).mean(dim=(1, 2, 3)).sum() * share
+        nll = self._nll(x, mu, log_scale).sum() * share
         kl = kl_from_uniform(logits).sum(dim=(1, 2)).sum() * share / x[0].numel()
         used, perplexity = codebook_use(logits.detach().argmax(dim=1), logits.shape[1])
         here = len(batch) * share
@@ -120,6 +125,12 @@ class DVAETask:
             "temperature": temperature * here,
             "beta": beta * here,
         }
+
+    def _nll(self, x: Tensor, mu: Tensor, log_scale: Tensor) -> Tensor:
+        """(B, 3, H, W) each -> (B,) nats a colour value"""
+        if self.config.smallest_scale > 0:
+            log_scale = log_scale.clamp_min(math.log(self.config.smallest_scale))
+        return logit_laplace_nll(x, mu, log_scale).mean(dim=(1, 2, 3))
 
     def temperature(self, step: int) -> float:
         """1 down to the final temperature."""
@@ -155,10 +166,8 @@ class DVAETask:
                 rng.subset(slice(start, start + len(image))).uniform(*logits.shape[1:]).clamp(1e-9, 1 - 1e-7)
             )
             soft = gumbel_softmax(logits, noise, self.config.temperature)
-            sums["nll_soft"] += logit_laplace_nll(x, *self.net.decoder(soft)).mean(dim=(1, 2, 3)).sum().item()
-            sums["nll_hard"] += (
-                logit_laplace_nll(x, *self.net.decoder.lookup(codes)).mean(dim=(1, 2, 3)).sum().item()
-            )
+            sums["nll_soft"] += self._nll(x, *self.net.decoder(soft)).sum().item()
+            sums["nll_hard"] += self._nll(x, *self.net.decoder.lookup(codes)).sum().item()
             sums["kl"] += kl_from_uniform(logits).sum().item() / x[0].numel()
             error = (self.net.decode(codes) - image).square().mean(dim=(1, 2, 3))
             sums["psnr"] += (-10 * torch.log10(error.clamp_min(1e-10))).sum().item()

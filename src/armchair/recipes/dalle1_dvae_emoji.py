@@ -1,4 +1,4 @@
-"""DALL·E 1's image tokenizer as it ships: 48 px to 12 x 12 codes of 512, on Emoji World.
+"""DALL·E 1's image tokenizer as it ships: 64 px to 16 x 16 codes of 1,024, on Emoji World.
 
 Run      armchair train dalle1_dvae_emoji --set task.codebook=learned --set steps=2500 --out runs/first
          armchair train dalle1_dvae_emoji --init runs/first/bundle
@@ -18,14 +18,15 @@ def recipe() -> Recipe:
     return Recipe(
         name="dalle1_dvae_emoji",
         task=DVAETaskConfig(
-            net=DVAEConfig(image_size=48, width=64, groups=3, blocks=1, vocab=512, code_width=64),
-            kl_weight=0.5,
+            net=DVAEConfig(image_size=64, width=64, groups=3, blocks=1, vocab=1_024, code_width=64),
+            kl_weight=0.1,
             kl_warmup=500,
             temperature_steps=6_000,
             codebook="clusters",
+            smallest_scale=0.4,
             augment=False,
         ),
-        data=WorldConfig(size=48),
+        data=WorldConfig(size=64),
         steps=8_000,
         batch=16,
         optim=OptimConfig(name="adamw", lr=2e-3, betas=(0.9, 0.99), weight_decay=1e-4),
