@@ -218,7 +218,12 @@ def test_shared_components(tmp_path: Path):
     assert other.bytes("bpe") == text.bytes("bpe")
     assert other.config("bpe") == {"vocab": 9}
     assert verify(tmp_path / "sys") == []
-    save(tmp_path / "alphabet", name="alphabet", replace=True, components={"bpe": Component(config={}, file=b"{}")})
+    save(
+        tmp_path / "alphabet",
+        name="alphabet",
+        replace=True,
+        components={"bpe": Component(config={}, file=b"{}")},
+    )
     with pytest.raises(BundleError, match=r"component bpe needs alphabet/bpe"):
         other.bytes("bpe")
     (tmp_path / "alphabet").rename(tmp_path / "moved")

@@ -120,8 +120,8 @@ def save_bundle(
 ) -> Bundle:
     """Write a bundle atomically: it appears whole or not at all.
 
-    golden: (prompt, seed, picture).  defaults: drawing options.  replace: an old bundle at `folder` gives way once the new one is on
-    disk.
+    golden: (prompt, seed, picture).  defaults: drawing options.  replace: an old bundle at `folder` gives
+    way once the new one is on disk.
     Raises BadInput where the folder exists, BundleError for values that the storage cannot hold,
     ArmchairError for a full disk.
     """

@@ -220,5 +220,6 @@ class Window:
             start = cell % self.grid * self.rows
             return slice(start, start + cell // self.grid + 1)
         if self.pattern == "conv":
-            return (cell - self.offsets[self.offsets <= cell]) % self.size
+            past = int(torch.searchsorted(self.offsets, cell, right=True))  # offsets that do not point before cell 0
+            return (cell - self.offsets[:past]) % self.size
         return slice(0, min(cell + 1, self.size))
