@@ -19,6 +19,7 @@ ROUNDS = 25  # of k-means
 RARE = 5  # a cluster with fewer cells starts anew at a random cell
 ENTROPY = 1.0  # nats: how unsure the new posterior is, on average
 CELLS = 300  # cells per cluster that k-means looks at
+AT_ONCE = 16_384  # cells whose distances to all centres are in memory together
 
 
 @torch.no_grad()
@@ -27,14 +28,15 @@ def fit_codebook(net: DVAE, images: list[Tensor], generator: torch.Generator) ->
 
     images: batches (B, 3, H, W) in [0, 1]; generator: for the choice of cells and first centres.
     """
-    encoder_out, decoder_in = net.encoder.blocks.output.conv, net.decoder.blocks.input
+    encoder_out, decoder_in = net.encoder.head, net.decoder.codebook
+    assert encoder_out.bias is not None and decoder_in.bias is not None
     vocab, width = encoder_out.weight.shape[:2]
     wanted = math.ceil(vocab * CELLS / len(images))
     features: list[Tensor] = []
     embeddings: list[Tensor] = []
     for image in images:
-        h = net.encoder.blocks.output.relu(net.encoder.blocks[:-1](map_pixels(image)))  # (B, width, h, w)
-        z = torch.softmax(2 * encoder_out(h), dim=1)  # a temperature of 1/2: between the soft and the hard choice
+        h = net.encoder.features(map_pixels(image))  # (B, width, h, w)
+        z = torch.softmax(2 * encoder_out(h), dim=1)  # at temperature 1/2: between soft and hard choices
         cells = torch.randperm(h[:, 0].numel(), generator=generator)[:wanted].to(h.device)
         features.append(h.movedim(1, -1).reshape(-1, width)[cells])
         embeddings.append(decoder_in(z).movedim(1, -1).flatten(0, 2)[cells])
@@ -57,7 +59,7 @@ def k_means(points: Tensor, k: int, generator: torch.Generator) -> tuple[Tensor,
     first = torch.randperm(len(points), generator=generator).repeat(math.ceil(k / len(points)))[:k]
     centres = points[first.to(points.device)].clone()
     for turn in range(ROUNDS):
-        nearest = _distances(points, centres).argmin(dim=1)
+        nearest = _nearest(points, centres)
         counts = torch.bincount(nearest, minlength=k)
         sums = torch.zeros_like(centres).index_add_(0, nearest, points)
         centres = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp_min(1), centres)
@@ -65,7 +67,12 @@ def k_means(points: Tensor, k: int, generator: torch.Generator) -> tuple[Tensor,
         if len(rare) and turn + 3 < ROUNDS:  # the last rounds only settle
             again = torch.randint(len(points), (len(rare),), generator=generator)
             centres[rare] = points[again.to(points.device)]
-    return centres, _distances(points, centres).argmin(dim=1)
+    return centres, _nearest(points, centres)
+
+
+def _nearest(points: Tensor, centres: Tensor) -> Tensor:
+    """(N,) the index of each point's centre."""
+    return torch.cat([_distances(part, centres).argmin(dim=1) for part in points.split(AT_ONCE)])
 
 
 def _distances(points: Tensor, centres: Tensor) -> Tensor:

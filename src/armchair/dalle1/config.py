@@ -88,7 +88,7 @@ class TransformerConfig:
 
 
 def paper_patterns(depth: int) -> tuple[Pattern, ...]:
-    """Appendix B.1, counting layers from 1: the last is convolutional, layers 2, 6, 10 ... are column, the rest row."""
+    """Appendix B.1, layers counted from 1: the last is conv, 2, 6, 10 ... are column, the rest row."""
     return tuple(
         "conv" if i == depth else "column" if (i - 2) % 4 == 0 else "row" for i in range(1, depth + 1)
     )

@@ -1,4 +1,4 @@
-"""Training the image tokenizer: the relaxed evidence bound of arXiv:2102.12092, section 2.1 and appendix A.2."""
+"""Training the image tokenizer: the relaxed evidence bound (arXiv:2102.12092, 2.1 and appendix A.2)."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ class DVAETaskConfig:
     temperature_steps: int = 150_000  # updates over which it falls
     smallest_scale: float = 0.0  # floor of the predicted scale: flat areas must not outweigh edges; paper: 0
     augment: bool = True  # crops and flips of listing 1; off: the middle square, as scenes are drawn to fit
-    codebook: Literal["learned", "clusters"] = (
-        "learned"  # clusters: fit it to the features of --init's network
-    )
+    codebook: Literal["learned", "clusters"] = "learned"  # clusters: of the features of --init's network
     storage: str = "float16"  # of the weights in the bundle
 
     def __post_init__(self) -> None:
@@ -80,7 +78,7 @@ class DVAETask:
 
     def __init__(self, config: DVAETaskConfig):
         self.config = config
-        self.net = DVAE(config.net).to(memory_format=torch.channels_last)
+        self.net = DVAE(config.net)
         self._shown: Tensor | None = None
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
@@ -109,8 +107,7 @@ class DVAETask:
         x = map_pixels(_pixels(batch.data["image"]))
         temperature, beta = self.temperature(batch.step), self.beta(batch.step)
         logits = self.net.encoder(x)  # (B, K, h, w)
-        noise = rng.uniform(*logits.shape[1:]).clamp(1e-9, 1 - 1e-7)
-        mu, log_scale = self.net.decoder(gumbel_softmax(logits, noise, temperature))
+        mu, log_scale = self.net.decoder(gumbel_softmax(logits, _noise(logits, rng), temperature))
         share = 1 / batch.totals["samples"]
         nll = self._nll(x, mu, log_scale).sum() * share
         kl = kl_from_uniform(logits).sum(dim=(1, 2)).sum() * share / x[0].numel()
@@ -149,8 +146,8 @@ class DVAETask:
         return contact_sheet([to_image(image) for image in pairs], columns=len(x))
 
     def evaluate(self, source: Source, n: int) -> dict[str, float]:
-        """PSNR in dB (mean over pictures) of hard codes, the bound's terms, how much of the codebook is in use, and
-        what hard codes cost over relaxed ones, in nats a colour value.
+        """PSNR in dB (mean over pictures) of hard codes, the bound's terms, how much of the codebook is in
+        use, and what hard codes cost over relaxed ones, in nats a colour value.
         """
         device = next(self.net.parameters()).device
         sums = dict.fromkeys(("psnr", "nll_hard", "nll_soft", "kl"), 0.0)
@@ -162,9 +159,7 @@ class DVAETask:
             x = map_pixels(image)
             logits = self.net.encoder(x)
             codes = logits.argmax(dim=1)
-            noise = (
-                rng.subset(slice(start, start + len(image))).uniform(*logits.shape[1:]).clamp(1e-9, 1 - 1e-7)
-            )
+            noise = _noise(logits, rng.subset(slice(start, start + len(image))))
             soft = gumbel_softmax(logits, noise, self.config.temperature)
             sums["nll_soft"] += self._nll(x, *self.net.decoder(soft)).sum().item()
             sums["nll_hard"] += self._nll(x, *self.net.decoder.lookup(codes)).sum().item()
@@ -178,8 +173,8 @@ class DVAETask:
         scores["perplexity"] = _perplexity(counts)
         if scores["used"] < COLLAPSED:
             log.warning(
-                "the codebook has collapsed: %.1f %% of it is in use. Lower task.kl_weight or optim.lr, or let the "
-                "temperature fall more slowly (task.temperature_steps)",
+                "the codebook has collapsed: %.1f %% of it is in use. Lower task.kl_weight or optim.lr, or "
+                "let the temperature fall more slowly (task.temperature_steps)",
                 100 * scores["used"],
             )
         return scores
@@ -213,6 +208,12 @@ def _perplexity(counts: Tensor) -> float:
 def _cosine(start: float, end: float, done: float) -> float:
     """Half a cosine wave from start to end; `done` past 1 stays at the end."""
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _noise(logits: Tensor, rng: SeedBatch) -> Tensor:
+    """Uniform numbers (B, K, h, w), the codes of a cell next to each other in memory as in the logits."""
+    _, vocab, h, w = logits.shape
+    return rng.uniform(h, w, vocab).movedim(-1, 1)
 
 
 def _pixels(image: Tensor) -> Tensor:

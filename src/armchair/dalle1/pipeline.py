@@ -59,8 +59,8 @@ class Dalle1:
         fill_module(dvae, bundle.tensors("dvae"), f"{bundle.name}/dvae")
         net = Dalle1Transformer(from_json(TransformerConfig, bundle.config("transformer"), "transformer"))
         fill_module(net, bundle.tensors("transformer"), f"{bundle.name}/transformer")
-        bpe = BPE.load(bundle.bytes("text"))
-        return cls(dvae.to(device), net.to(device, dtype), bpe, bundle.manifest.languages, bundle.manifest.defaults)
+        bpe, shown = BPE.load(bundle.bytes("text")), bundle.manifest
+        return cls(dvae.to(device), net.to(device, dtype), bpe, shown.languages, shown.defaults)
 
     def stream(self, prompt: str, seeds: Sequence[int], size: str, **options: Any) -> Iterator[Preview]:
         """A preview as each row of codes fills in; what is not drawn yet is grey."""

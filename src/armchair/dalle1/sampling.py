@@ -1,9 +1,10 @@
-"""Drawing image codes one after another: keys cached, attention sparse, a text read once for all its pictures."""
+"""Drawing image codes one after another: keys cached, attention sparse, a text read once for all images."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from armchair.core.rng import SeedBatch
 from armchair.core.step import Step
 from armchair.dalle1.transformer import PAD, Dalle1Transformer
 from armchair.nn.decode import LayerCache, PackedBlock, PackedLinear, PackedNorm, padded
+from armchair.nn.transformer import Block
 
 
 def sample(
@@ -29,12 +31,14 @@ def sample(
 ) -> Iterator[Step]:
     """Draw one picture a seed for a caption, row by row; what is not drawn yet is -1.
 
-    tokens (text_places - 1,) ids, PAD after the last; start (rows, W) the codes of the top rows, None: draw all.
-    guidance: logits are uncond + guidance * (cond - uncond), uncond the caption of pads; 1 costs no second row.
-    temperature 0 takes the likeliest code. top_k: of the k likeliest codes; top_p: of the fewest likely ones that
-    hold this share of the probability, after temperature and top_k. x and x0 are the codes (B, H, W) int64.
+    tokens (text_places - 1,) ids, PAD after the last; start (rows, W) the codes of the top rows, None: draw
+    all. guidance: logits are uncond + guidance * (cond - uncond), uncond the caption of pads; 1 costs no
+    second row. temperature 0 takes the likeliest code. top_k: of the k likeliest codes; top_p: of the fewest
+    likely ones that hold this share of the probability, after temperature and top_k. x and x0 are the codes
+    (B, H, W) int64.
 
-    In fp32 on a CPU the same seed gives the same codes in any batch. Raises BadInput for a setting out of range.
+    In fp32 on a CPU the same seed gives the same codes in any batch. Raises BadInput for a setting out of
+    range.
     """
     config = decoder.config
     _check(decoder, tokens, start, guidance, temperature, top_k, top_p)
@@ -64,8 +68,10 @@ def guided(logits: Tensor, guidance: float) -> Tensor:
     return (cond - uncond).mul_(guidance).add_(uncond)
 
 
-def choose(logits: Tensor, noise: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
-    """logits (B, K), noise (B,) evenly from [0, 1) -> (B,) int64: the inverse of each row's distribution function"""
+def choose(
+    logits: Tensor, noise: Tensor, temperature: float, top_k: int | None, top_p: float | None
+) -> Tensor:
+    """logits (B, K), noise (B,) evenly from [0, 1) -> (B,) int64, by the inverse of a row's distribution"""
     if temperature == 0:
         return logits.argmax(dim=-1)
     if temperature != 1:
@@ -86,8 +92,8 @@ def choose(logits: Tensor, noise: Tensor, temperature: float, top_k: int | None,
 class Decoder:
     """The transformer, packed once for drawing; later changes of the network's weights do not reach it.
 
-    Products run in the precision of the network's parameters, all else in fp32. G texts (2 under guidance), B images
-    of each, R = padded(G * B) rows, N cells, D width, K codes.
+    Products run in the precision of the network's parameters, all else in fp32. G texts (2 under guidance), B
+    images of each, R = padded(G * B) rows, N cells, D width, K codes.
     """
 
     @torch.no_grad()
@@ -95,7 +101,7 @@ class Decoder:
         self.net = net  # reads the texts and the codes that are given
         self.config = net.config
         self.device = net.image_head.weight.device
-        self.blocks = [PackedBlock(block) for block in net.blocks]
+        self.blocks = [PackedBlock(cast(Block, block)) for block in net.blocks]
         self.norm, self.head = PackedNorm(net.norm), PackedLinear(net.image_head)
         cell = torch.arange(net.config.image_length, device=self.device)
         rows, columns = net.row_embedding.weight, net.column_embedding.weight
@@ -106,7 +112,7 @@ class Decoder:
 
     @torch.no_grad()
     def begin(self, tokens: Tensor, kept: Tensor, images: int) -> Drawing:
-        """Read texts (G, text_places - 1) and all but the last of the kept codes (n,), the same for all images."""
+        """Read texts (G, text_places - 1), and all but the last of the kept codes (n,), which all share."""
         h = self.net.embed_text(tokens.to(self.device))
         if len(kept) > 0:
             known = kept[:-1].to(self.device).expand(len(tokens), -1)
@@ -117,16 +123,16 @@ class Decoder:
             look = places.mask()[: h.shape[1], : h.shape[1]]
             h, before = block.prefill(h, look.to(self.device))
             caches.append(LayerCache(places, before, images))
-        return Drawing(self, caches, h[:, -1], len(kept))
+        return Drawing(self, caches, images, h[:, -1], len(kept))
 
 
 class Drawing:
     """Pictures that are being drawn: the caches, and the cell that comes next."""
 
-    def __init__(self, decoder: Decoder, caches: list[LayerCache], last: Tensor, cell: int):
+    def __init__(self, decoder: Decoder, caches: list[LayerCache], images: int, last: Tensor, cell: int):
         """last: (G, D) the stream at the last place that was read"""
-        self.decoder, self.caches, self.last, self.cell = decoder, caches, last, cell
-        self.texts, self.images = caches[0].texts, caches[0].images
+        self.decoder, self.caches, self.images, self.last, self.cell = decoder, caches, images, last, cell
+        self.texts = len(last)
 
     @torch.no_grad()
     def next(self, code: Tensor | None) -> Tensor:
@@ -165,7 +171,9 @@ def _check(
     if not math.isfinite(guidance):
         raise BadInput(f"guidance {guidance}: a number, 1 is off")
     if not 0 <= temperature < math.inf:
-        raise BadInput(f"temperature {temperature}: 0 (always the likeliest code) or more, 1 is the model's own")
+        raise BadInput(
+            f"temperature {temperature}: 0 (always the likeliest code) or more, 1 is the model's own"
+        )
     if top_k is not None and top_k < 1:
         raise BadInput(f"top_k {top_k}: at least 1 code to choose from, at most {config.image_vocab}")
     if top_p is not None and not 0 < top_p <= 1:

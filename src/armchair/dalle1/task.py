@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -45,23 +46,21 @@ class SamplingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerTaskConfig:
-    """How to train the transformer. Widths are the recipe's; vocabularies and grid come from the tokenizers used."""
+    """How to train the transformer. Vocabularies and grid come from the tokenizers."""
 
     net: TransformerConfig = field(default_factory=TransformerConfig)
-    bpe: Literal["shared", "fit"] = (
-        "fit"  # the BPE of bundle `text`, or one fitted to the captions before step 0
-    )
+    bpe: Literal["shared", "fit"] = "fit"  # the BPE of bundle `text`, or one fitted to the captions
     bpe_dropout: float = 0.1  # of merges, in training only (appendix B.2)
-    drop_text: float = (
-        0.0  # share of captions hidden, so that guidance has something to lean on; not in the paper
-    )
+    drop_text: float = 0.0  # share of captions hidden, for guidance to lean on; not in the paper
+    checkpoint_activations: bool = False  # a third more time for much less memory (section 2.4)
     augment: bool = True  # crops of listing 2; off: the middle square
     captions: CaptionMix = field(default_factory=CaptionMix)
     storage: str = "float16"  # of the transformer's weights in the bundle
     golden_prompt: str = "a red apple"
     sampling: SamplingConfig = field(default_factory=SamplingConfig)  # what the bundle draws with by default
 
-    shipped_stages: ClassVar[Mapping[str, str]] = {"dvae": "dalle1", "text": "text"}  # where --using is not given
+    # what --using is where it is not given
+    shipped_stages: ClassVar[Mapping[str, str]] = {"dvae": "dalle1", "text": "text"}
 
     def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> TransformerTask:
         """using: `dvae` (needed) and `text` (for bpe="shared"). init: a dalle1 bundle to go on from.
@@ -81,12 +80,10 @@ class TransformerTaskConfig:
             if shared is None:
                 raise BadInput('bpe="shared" needs a tokenizer: --using text=BUNDLE, or --set task.bpe=fit')
             bpe = BPE.load(shared.bytes("text"))
-        net = replace(
-            self.net,
-            image_vocab=dvae.config.vocab,
-            grid=dvae.config.grid,
-            text_vocab=self.net.text_vocab if bpe is None else bpe.vocab,
-        )
+        text_vocab = self.net.text_vocab if bpe is None else bpe.vocab
+        if init is not None:  # a fitted BPE may need fewer entries than the network has
+            text_vocab = from_json(TransformerConfig, init.config("transformer"), "transformer").text_vocab
+        net = replace(self.net, image_vocab=dvae.config.vocab, grid=dvae.config.grid, text_vocab=text_vocab)
         task = TransformerTask(replace(self, net=net), dvae, bpe)
         if init is not None:
             fill_module(task.net, init.tensors("transformer"), "transformer")
@@ -100,8 +97,9 @@ class TransformerTask:
 
     def __init__(self, config: TransformerTaskConfig, dvae: DVAE, bpe: BPE | None):
         self.config = config
-        self.dvae = dvae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.dvae = dvae.eval().requires_grad_(False)
         self.net = Dalle1Transformer(config.net)
+        self.net.checkpoint_activations = config.checkpoint_activations
         self.bpe = bpe
         self.languages: tuple[str, ...] = ()
         self.defaults = to_json(config.sampling)
@@ -109,7 +107,7 @@ class TransformerTask:
         self._words: Component | None = None
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
-        """Fit the BPE where the recipe says so, learn which words and languages occur, choose prompts to preview."""
+        """Fit the BPE where the recipe says so, note the words and languages that occur, choose previews."""
         seen = list(_captions(source))
         if not seen:
             raise BadInput("these pictures have no captions, and a transformer learns from captions")
@@ -142,7 +140,7 @@ class TransformerTask:
         return {"text": float(text), "image": float(len(data["tokens"]) * self.net.config.image_length)}
 
     def loss(self, batch: Batch, rng: SeedBatch) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """Cross-entropy in nats a token, 1/8 text and 7/8 image, each over all tokens of its kind (section 2.2)."""
+        """Nats a token, 1/8 text and 7/8 image, each over all tokens of its kind (section 2.2)."""
         tokens = batch.data["tokens"]
         codes = self.dvae.encode(batch.data["image"].float() / 255).flatten(1)  # (B, N)
         text, image = self.losses(tokens, codes)
@@ -163,18 +161,16 @@ class TransformerTask:
 
     def preview(self, rng: SeedBatch) -> Image.Image | None:
         """A sheet of pictures for captions of the data, drawn as `generate` draws them."""
-        images = [
-            self._draw(prompt, [seed])[0] for prompt, seed in zip(self._prompts, rng.seeds, strict=False)
-        ]
+        pipeline = self._pipeline()
+        pairs = zip(self._prompts, rng.seeds, strict=False)
+        images = [_draw(pipeline, prompt, seed) for prompt, seed in pairs]
         return contact_sheet(images, columns=4, labels=self._prompts[: len(images)], cell=128)
 
     def evaluate(self, source: Source, n: int) -> dict[str, float]:
         """Nats a token on unseen randomness, without dropout of merges or captions."""
         device = next(self.net.parameters()).device
-        plain = TransformerTask(
-            replace(self.config, bpe_dropout=0.0, drop_text=0.0, augment=False), self.dvae, self.bpe
-        )
-        plain.net = self.net
+        plain = copy.copy(self)
+        plain.config = replace(self.config, bpe_dropout=0.0, drop_text=0.0, augment=False)
         sums = {"text": 0.0, "image": 0.0}
         counts = {"text": 0.0, "image": 0.0}
         for start in range(0, n, 32):
@@ -207,22 +203,26 @@ class TransformerTask:
     def golden(self) -> tuple[str, int, Image.Image]:
         """Drawn with the weights as the bundle stores them, since rounding changes what is drawn."""
         prompt, seed = self.config.golden_prompt, 1
-        return prompt, seed, self._draw(prompt, [seed], stored=True)[0]
+        return prompt, seed, _draw(self._pipeline(stored=True), prompt, seed)
 
-    def _draw(self, prompt: str, seeds: list[int], *, stored: bool = False) -> list[Image.Image]:
+    def _pipeline(self, *, stored: bool = False) -> Dalle1:
+        """What a person would load. stored: with the weights rounded as the bundle rounds them."""
         assert self.bpe is not None
         dvae, net = self.dvae, self.net
         if stored:
             dvae, net = DVAE(dvae.config), Dalle1Transformer(net.config)
             dvae.load_state_dict(unpack(pack(self.dvae.state_dict(), "float16")))
             net.load_state_dict(unpack(pack(self.net.state_dict(), self.config.storage)))
-        pipeline = Dalle1(dvae, net, self.bpe, self.languages, self.defaults)
-        *_, last = pipeline.stream(prompt, seeds, pipeline.sizes[0])
-        return [to_image(image) for image in last.images]
+        return Dalle1(dvae, net, self.bpe, self.languages, self.defaults)
+
+
+def _draw(pipeline: Dalle1, prompt: str, seed: int) -> Image.Image:
+    *_, last = pipeline.stream(prompt, [seed], pipeline.sizes[0])
+    return to_image(last.images[0])
 
 
 def text_targets(tokens: Tensor, config: TransformerConfig) -> Tensor:
-    """tokens (B, L) -> (B, L) what each text place predicts: the ids, then the first pad; PAD where nothing counts.
+    """tokens (B, L) -> (B, L) what each text place predicts: the ids, the first pad, then PAD for nothing.
 
     A hidden caption (all pads) counts for nothing: the model need not learn how often captions are hidden.
     """

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from armchair.dalle1.config import TransformerConfig
 from armchair.nn.attention import Places
@@ -19,14 +20,16 @@ class Dalle1Transformer(nn.Module):
         start of text | BPE ids | pads          ┆ start of image | code 0 ... code N - 2
         └────────────── T ──────────────────────┘ └───────────────── N ──────────────────┘
 
-    An image place carries the row and column of the cell that it predicts. A pad is one learned vector a place.
-    `bos` has T + 1 text places (one more id, pads as ids beyond the vocabulary) and N - 1 image places, which
-    carry the row and column of the code they hold. Both are T + N long. B batch, D width, K codes, V text ids.
+    An image place carries the row and column of the cell that it predicts. A pad is one learned vector a
+    place. `bos` has T + 1 text places (one more id, pads as ids beyond the vocabulary) and N - 1 image
+    places, which carry the row and column of the code they hold. Both are T + N long. B batch, D width, K
+    codes, V text ids.
     """
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.config = config
+        self.checkpoint_activations = False  # compute each block again in the backward pass: less memory
         shifted = config.layout == "start_of_image"
         self.text_places = config.text_length if shifted else config.text_length + 1
         pads = 1 if shifted else config.text_length
@@ -84,7 +87,10 @@ class Dalle1Transformer(nn.Module):
         """
         h = torch.cat([self.embed_text(tokens), self.embed_image(codes[:, :-1])], dim=1)
         for block, places in zip(self.blocks, self.places(h.shape[1] - self.text_places), strict=True):
-            h = block(h, places)
+            if self.checkpoint_activations and torch.is_grad_enabled():
+                h = checkpoint(block, h, places, use_reentrant=False)
+            else:
+                h = block(h, places)
         return self.logits(h)
 
     def places(self, cells: int) -> list[Places]:

@@ -18,6 +18,7 @@ from armchair.core.errors import BadInput
 from armchair.core.packing import fill_module
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
+from armchair.data.augment import centre
 from armchair.data.world.concepts import load_concepts
 from armchair.data.world.scene import Scene
 from armchair.judge.config import JudgeConfig
@@ -58,7 +59,8 @@ class JudgeTask:
 
     def __init__(self, config: JudgeTaskConfig):
         self.config = config
-        self.net = Judge(config.net).to(memory_format=torch.channels_last)
+        self.net = Judge(config.net)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.labels = {c.name: i for i, c in enumerate(load_concepts()[: config.net.concepts])}
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
@@ -67,7 +69,7 @@ class JudgeTask:
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
         """image (3, S, S) uint8, label () int64"""
-        pixels = soften(sample.image, self.config, generator)
+        pixels = soften(centre(sample.image, self.config.net.image_size), self.config, generator)
         return {
             "image": torch.from_numpy(pixels).permute(2, 0, 1),
             "label": torch.tensor(self._concept(sample)),
@@ -121,7 +123,14 @@ class JudgeTask:
         scene = sample.truth
         if not isinstance(scene, Scene) or len(scene.things) != 1:
             raise BadInput(f"sample {sample.key} is no single object of Emoji World, whose name is known")
-        return self.labels[scene.things[0].concept]
+        name = scene.things[0].concept
+        if name not in self.labels:
+            known = len(self.labels)
+            raise BadInput(
+                f"sample {sample.key} shows {name!r}, which is not among the first {known} concepts that "
+                f"task.net.concepts keeps apart: say --set data.concepts={known} too"
+            )
+        return self.labels[name]
 
 
 def soften(image: np.ndarray, config: JudgeTaskConfig, generator: torch.Generator) -> np.ndarray:

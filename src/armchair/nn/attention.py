@@ -1,7 +1,7 @@
-"""Causal attention over a prefix and a grid, with the sparse patterns of DALL·E 1 (arXiv:2102.12092, appendix B.1).
+"""Causal attention over a prefix and a grid, in the sparse patterns of DALL·E 1 (arXiv:2102.12092, B.1).
 
-A pattern is a `Places`. Training computes it in blocks: a block of cells looks at the prefix and at the few cells
-that its pattern can reach. The dense mask of `pattern_mask` is for devices and sizes where that is no gain.
+A pattern is a `Places`. Training computes it in blocks: a block of cells looks at the prefix and at the few
+cells that its pattern can reach. The dense mask is for devices and sizes where that is no gain.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Places:
-    """What may look at what: a causal prefix, then cells of a grid in raster order that all see the prefix."""
+    """What may look at what: a causal prefix, then cells of a grid in raster order, all of which see it."""
 
     pattern: str  # row, column, conv or full, as in `pattern_mask`
     prefix: int  # places before the first cell, at least 1
@@ -31,7 +31,7 @@ class Places:
 
     @property
     def turned(self) -> bool:
-        """Whether the pattern is computed over the transposed grid, where a column is contiguous (figure 11 c)."""
+        """Whether it is computed over the transposed grid, where a column is contiguous (figure 11 c)."""
         return self.pattern == "column"
 
     @property
@@ -45,7 +45,7 @@ class Places:
         return self.size // self.grid if self.turned else self.grid
 
     def reach(self, block: int) -> int:
-        """How many cells before a block of cells its first query may see, counted in the order of computation."""
+        """How far before a block of cells its queries may see, in cells in the order of computation."""
         column = 0 if block % self.line == 0 else self.line - 1
         conv = self.kernel // 2 * (self.grid + 1)
         reach = {"row": self.grid, "column": column, "conv": conv, "full": self.size}[self.pattern]
@@ -55,9 +55,9 @@ class Places:
 def pattern_mask(pattern: str, prefix: int, grid: int, cells: int, kernel: int = 11) -> Tensor:
     """(prefix + cells, prefix + cells) bool, True = the row's place may look at the column's.
 
-    The prefix (text) is causal and never sees the grid; every cell sees the whole prefix. Among cells, in raster
-    order with W = grid: `row` the cell and the W before it, `column` the cells above it, `conv` a causal
-    kernel that wraps at row ends, `full` everything before it.
+    The prefix (text) is causal and never sees the grid; every cell sees the whole prefix. Among cells, in
+    raster order with W = grid: `row` the cell and the W before it, `column` the cells above it, `conv` a
+    causal kernel that wraps at row ends, `full` everything before it.
     """
     q = torch.arange(cells).unsqueeze(1)
     back = q - torch.arange(cells)
@@ -77,20 +77,20 @@ def pattern_mask(pattern: str, prefix: int, grid: int, cells: int, kernel: int =
 
 
 def conv_offsets(grid: int, kernel: int) -> Tensor:
-    """How far back in raster order the conv pattern looks, ascending from 0: 61 distances for an 11 x 11 kernel."""
+    """How far back the conv pattern looks in raster order, ascending from 0: 61 distances for 11 x 11."""
     half = kernel // 2
     above = {dr * grid + dc for dr in range(1, half + 1) for dc in range(-half, half + 1)}
     return torch.tensor(sorted(above | set(range(half + 1))))
 
 
 class Blocks:
-    """A pattern cut into blocks of cells: n blocks of c queries, each over K keys = prefix, cells before it, itself.
+    """A pattern cut into n blocks of c cells, each with K keys: the prefix, the cells before it, its own.
 
     B batch, h heads, L places, d head width.
     """
 
     def __init__(self, places: Places, block: int, multiple: int = 32):
-        """block: queries a block; multiple: K is rounded up to it, because softmax in bf16 is slow on other widths"""
+        """block: cells a block; multiple: K is rounded up to it, since bf16 softmax is slow otherwise"""
         size = places.size
         self.prefix, self.cells, self.turned = places.prefix, places.cells, places.turned
         self.rows, self.grid = size // places.grid, places.grid
@@ -153,7 +153,7 @@ class Blocks:
         return out
 
     def scatter(self, grads: Tensor, out: Tensor) -> None:
-        """The adjoint of `gather`: grads (B, h, n, K, d) are summed into out (B, h, L, d), whose prefix is added to"""
+        """The adjoint of `gather`: grads (B, h, n, K, d) summed into out (B, h, L, d), to its prefix added"""
         out[:, :, : self.prefix] += grads[:, :, :, : self.prefix].sum(2)
         blocks = grads[:, :, :, self.prefix + self.back :].clone()
         cells = blocks.flatten(2, 3)  # a view
@@ -180,9 +180,10 @@ CHUNK = 2**21  # bytes of scores worked on at a time: they stay in the cache fro
 class BlockedAttention(torch.autograd.Function):
     """Attention computed block by block with batched matrix products, forward and backward, on a CPU.
 
-    Faster there than SDPA, whose bf16 backward runs at 25-65 GFLOP/s a core where these products reach 100-190. In
-    bf16 the scores are rounded to bf16 before the softmax, as in any attention under autocast that is not fused.
-    Kept for the backward pass: q, k, v, what was read, and the blocks' weights; keys are gathered anew.
+    Faster there than SDPA, whose bf16 backward runs at 25-65 GFLOP/s a core where these products reach
+    100-190. In bf16 the scores are rounded to bf16 before the softmax, as in any attention under autocast
+    that is not fused. Kept for the backward pass: q, k, v, what was read and the weights; keys are gathered
+    anew.
     """
 
     @staticmethod
@@ -192,10 +193,9 @@ class BlockedAttention(torch.autograd.Function):
         T = blocks.prefix
         causal, bias = blocks.bias(q.dtype)
         with torch.autocast(q.device.type, enabled=False):
-            text = attend(*(x[:, :, :T].flatten(0, 1) for x in (q, k, v)), causal)
-            image = attend(
-                *(x.flatten(0, 2) for x in (blocks.cut(q), blocks.gather(k), blocks.gather(v))), bias
-            )
+            text = attend(*[x[:, :, :T].flatten(0, 1) for x in (q, k, v)], bias=causal)
+            image = (blocks.cut(q), blocks.gather(k), blocks.gather(v))
+            image = attend(*[x.flatten(0, 2) for x in image], bias=bias)
         out = q.new_empty(B, L, h, d).transpose(1, 2)
         out[:, :, :T] = text[0].view(B, h, T, d)
         blocks.paste(image[0].view(B, h, blocks.count, blocks.block, d), out)
@@ -205,7 +205,8 @@ class BlockedAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        (g,) = grads
         q, k, v, *saved = ctx.saved_tensors
         blocks: Blocks = ctx.blocks
         B, h, L, d = q.shape
@@ -265,9 +266,9 @@ def _chunks(scores: Tensor, multiple: int) -> Iterator[slice]:
 def block_cells(places: Places, dtype: torch.dtype) -> int | None:
     """Queries a block for training on a CPU; None: SDPA is no slower.
 
-    Whole rows or columns, at least 64 queries: of 1 to 16 rows a block, that was the fastest or near it at 12, 16
-    and 32 cells a row (benchmarks/dalle1_training.py). In bf16 blocks win even where they skip nothing; in fp32 they
-    must leave a query at most 3/4 of the keys.
+    Whole rows or columns, at least 64 cells: of 1 to 16 rows a block that was the fastest, or near it, at 12,
+    16 and 32 cells a row. In bf16 blocks win even where they skip nothing; in fp32 they must leave a query at
+    most 3/4 of the keys.
     """
     block = min(places.size, places.line * -(-64 // places.line))
     share = (places.prefix + places.reach(block) + block) / (places.prefix + places.cells)

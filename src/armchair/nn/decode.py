@@ -1,14 +1,17 @@
 """One place at a time through trained blocks: packed weights, cached keys, nothing that autograd needs.
 
-A row is one image (twice over under guidance). A row's result must not depend on how many rows are computed
-beside it, or the same seed would give another picture in a batch: matrix products of different heights differ in
-the last bits. So every product that rows share runs on a multiple of ROWS rows, padded with zeros, by a kernel
-that was seen to give each row the same bits at any such height, and otherwise on ROWS rows at a time.
+A row is one image (one more under guidance). A row's result must not depend on how many rows are computed
+beside it, or the same seed would give another picture in a batch: products of different heights differ in
+their last bits. So every product that rows share runs on a multiple of ROWS rows, the surplus ones idle.
+Kernels were seen to give a row the same bits at all such heights; where that does not hold, they run on ROWS
+rows at a time.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from functools import cached_property
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +20,8 @@ from torch.nn import functional as F
 from armchair.nn.attention import Places, conv_offsets
 from armchair.nn.transformer import Block
 
-# Rows of the smallest product. oneDNN reads packed fp32 weights at 13 GB/s for 1 row, 16 for 4, 13 for 8, on one
-# core with 25 to read from; `x @ W` reads them at 20 (wide W) or 10 (narrow) for 1 row, 9 or 6 for 4.
+# Rows of the smallest product. On a core that reads 25 GB/s, oneDNN reads packed fp32 weights at 13 GB/s for
+# 1 row, 16 for 4, 13 for 8; `x @ W` reads them at 20 (wide W) or 10 (narrow) for 1 row, at 9 or 6 for 4.
 ROWS = 4
 
 Cells = TypeVar("Cells", int, Tensor)  # one cell's number, or those of many
@@ -29,6 +32,13 @@ def padded(rows: int) -> int:
     return -(-rows // ROWS) * ROWS
 
 
+def rows_agree(product: Callable[[Tensor], Tensor], width: int, dtype: torch.dtype) -> bool:
+    """Whether a product (..., R, width) -> (..., R, out) gives each row the same bits whatever R is."""
+    x = torch.linspace(-1, 1, 6 * ROWS * width).sin().view(-1, width).to(dtype)
+    apart = torch.cat([product(part) for part in x.split(ROWS)], dim=-2)
+    return all(torch.equal(product(x[: n * ROWS]), apart[..., : n * ROWS, :]) for n in (2, 3, 4, 6))
+
+
 class PackedLinear:
     """x W^T + b, then GELU where asked, with the weights laid out for few rows."""
 
@@ -37,40 +47,36 @@ class PackedLinear:
         weight, bias = layer.weight.detach(), layer.bias.detach()
         if scale is not None:
             weight, bias = weight * scale.unsqueeze(1).to(weight.dtype), bias * scale.to(bias.dtype)
-        self.dtype = weight.dtype
-        self.bias = bias
-        self.gelu = gelu
-        self.onednn = _onednn(weight)
-        self.weight = (
-            torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS) if self.onednn else weight
-        )
-        self.steady = weight.device.type != "cpu" or self._rows_agree(weight.shape[1])
+        self.weight, self.bias, self.dtype = weight, bias, weight.dtype
+        self.gelu = "gelu" if gelu else "none"
+        self.onednn = None
+        if _onednn_packs(weight):
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
+            self.onednn = torch.ops.mkldnn._linear_pointwise.default
+        self.inputs = layer.in_features
+
+    @cached_property
+    def steady(self) -> bool:
+        """Whether a row's result has the same bits at any height. Measured when more than ROWS rows come."""
+        return self.bias.device.type != "cpu" or rows_agree(self.product, self.inputs, self.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         """x (R, in), R a multiple of ROWS -> (R, out)"""
-        x = x.to(self.dtype)
-        if self.steady or len(x) == ROWS:
+        if x.dtype != self.dtype:
+            x = x.to(self.dtype)
+        if len(x) == ROWS or self.steady:
             return self.product(x)
         return torch.cat([self.product(part) for part in x.split(ROWS)])
 
     def product(self, x: Tensor) -> Tensor:
         """x (..., in) of the weights' dtype -> (..., out), by the fastest kernel for that height"""
-        if self.onednn:
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, _GELU[self.gelu], [], "none")
+        if self.onednn is not None:
+            return self.onednn(x, self.weight, self.bias, self.gelu, [], "none")
         y = F.linear(x, self.weight, self.bias)
-        return F.gelu(y) if self.gelu else y
-
-    def _rows_agree(self, width: int) -> bool:
-        """Whether a tall product gives each row the bits of a product of ROWS rows."""
-        x = torch.linspace(-1, 1, 6 * ROWS * width).sin().view(-1, width).to(self.dtype)
-        apart = torch.cat([self.product(part) for part in x.split(ROWS)])
-        return all(torch.equal(self.product(x[: n * ROWS]), apart[: n * ROWS]) for n in (2, 3, 4, 6))
+        return F.gelu(y) if self.gelu == "gelu" else y
 
 
-_GELU = {False: "none", True: "gelu"}
-
-
-def _onednn(weight: Tensor) -> bool:
+def _onednn_packs(weight: Tensor) -> bool:
     """Whether oneDNN has a packed product for these weights on this machine."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
@@ -87,13 +93,14 @@ class PackedNorm:
         self.weight, self.bias = norm.weight.detach().float(), norm.bias.detach().float()
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
+        return torch.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
 
 
 class PackedBlock:
     """One `Block`, ready to be run over a prefix and then place by place.
 
-    G texts (2 under guidance), B images of each, L places, R = padded(G * B) rows, D width, h heads, d head width.
+    G texts (2 under guidance), L places, R rows: the images of the first text, those of the second, idle ones
+    up to a multiple of ROWS. D width, h heads, d head width.
     """
 
     def __init__(self, block: Block):
@@ -103,95 +110,101 @@ class PackedBlock:
         scale = torch.ones(3, width, device=a.out.weight.device)
         self.qk_gain: Tensor | None = None
         if isinstance(a.q_norm, nn.RMSNorm) and isinstance(a.k_norm, nn.RMSNorm):
-            gain = torch.stack([a.q_norm.weight.detach(), a.k_norm.weight.detach()]).float()
+            gain = torch.stack([a.q_norm.weight.detach(), a.k_norm.weight.detach()]).float()  # (2, d)
             gain[0] *= gain.shape[1] ** -0.5
-            self.qk_gain = gain.view(2, 1, 1, 1, -1)
-            self.qk_eps = a.q_norm.eps
+            self.qk_gain, self.qk_eps = gain, a.q_norm.eps
         else:
             scale[0] = (width // a.heads) ** -0.5
         self.attention_norm, self.mlp_norm = PackedNorm(block.attention_norm), PackedNorm(block.mlp_norm)
         self.qkv = PackedLinear(a.qkv, scale=scale.flatten())
         self.out = PackedLinear(a.out)
-        up, _, down = block.mlp
+        up, down = cast(nn.Linear, block.mlp[0]), cast(nn.Linear, block.mlp[2])
         self.up, self.down = PackedLinear(up, gelu=True), PackedLinear(down)
 
     def prefill(self, x: Tensor, look: Tensor) -> tuple[Tensor, Tensor]:
-        """x (G, L, D), look (L, L) bool -> x after the block, and keys and values (2, G, h, L, d), all fp32"""
-        q, k, v = self._split(self.qkv.product(self.attention_norm(x).to(self.qkv.dtype)))
+        """x (G, L, D), look (L, L) bool -> x after the block, its keys and values (2, G, h, L, d), in fp32"""
+        qkv = self.qkv.product(self.attention_norm(x).to(self.qkv.dtype)).unflatten(-1, (3, self.heads, -1))
+        q, k, v = self._scaled(qkv.permute(2, 0, 3, 1, 4).float())  # each (G, h, L, d)
         h = F.scaled_dot_product_attention(q, k, v, attn_mask=look, scale=1.0)
-        h = h.transpose(1, 2).flatten(2).to(self.out.dtype)
-        x = x + self.out.product(h).float()
+        x = x + self.out.product(h.transpose(1, 2).flatten(2).to(self.out.dtype)).float()
         x = x + self.down.product(self.up.product(self.mlp_norm(x).to(self.up.dtype))).float()
         return x, torch.stack([k, v])
 
     def step(self, x: Tensor, cache: LayerCache, cell: int) -> Tensor:
         """x (R, D) one place of every row, which is cell number `cell` of its grid -> (R, D)"""
-        G, B = cache.texts, cache.images
-        q, k, v = self._split(self.qkv(self.attention_norm(x))[: G * B].view(G, B, -1))  # each (G, h, B, d)
-        cache.put(cell, k, v)
-        h = torch.zeros_like(x)
-        h[: G * B].view(G, B, self.heads, -1).copy_(cache.read(cell, q).transpose(1, 2))
-        x = x + self.out(h)
+        rows = len(x)
+        qkv = self.qkv(self.attention_norm(x)).view(rows, 3, self.heads, -1)
+        qkv = self._scaled(qkv.permute(1, 2, 0, 3).contiguous().float())  # (3, h, R, d)
+        h = cache.step(cell, qkv[0], qkv[1:])  # (h, R, d)
+        x = x + self.out(h.transpose(0, 1).reshape(rows, -1))
         return x + self.down(self.up(self.mlp_norm(x)))
 
-    def _split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(G, L, 3 D) -> q scaled, k, v, each (G, h, L, d) fp32"""
-        qkv = qkv.float().unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+    def _scaled(self, qkv: Tensor) -> Tensor:
+        """qkv (3, ..., d), with queries and keys normalised where the block does so"""
         if self.qk_gain is None:
-            q, k, v = qkv
-        else:
-            q, k = F.rms_norm(qkv[:2], qkv.shape[-1:], eps=self.qk_eps) * self.qk_gain
-            v = qkv[2]
-        return q, k, v
+            return qkv
+        gain = self.qk_gain.view(2, *[1] * (qkv.ndim - 2), -1)
+        return torch.cat([F.rms_norm(qkv[:2], qkv.shape[-1:], eps=self.qk_eps) * gain, qkv[2:]])
 
 
 class LayerCache:
-    """Keys and values of one layer: the prefix's, shared by the images of a text, and each image's own cells'.
+    """Keys and values of one layer: the prefix's, shared by the images of a text, and each row's own cells'.
 
-    Only cells that a later one may look at are kept, and only those a cell may look at are read. T prefix places, S
-    cells kept; the other letters as in `PackedBlock`.
+    Only cells that a later one may look at are kept, and only those a cell may look at are read. T prefix
+    places, S cells kept; the other letters as in `PackedBlock`.
     """
 
     def __init__(self, places: Places, before: Tensor, images: int):
-        """places: the pattern over all cells; before: keys and values (2, G, h, T + n, d) of the prefix and of n
-        cells that all images share"""
-        self.texts, self.images, self.prefix = before.shape[1], images, places.prefix
+        """places: the pattern over all cells; images: of each text
+        before: keys and values (2, G, h, T + n, d) of the prefix and of n cells that all images share
+        """
+        _, texts, heads, _, d = before.shape
+        rows = padded(texts * images)
+        self.prefix = T = places.prefix
+        self.prefix_k = before[0, :, :, :T].mT.contiguous()  # (G, h, d, T)
+        self.prefix_v = before[1, :, :, :T].contiguous()  # (G, h, T, d)
+        # the rows of each text; the idle ones go with the last
+        self.parts = [slice(g * images, rows if g == texts - 1 else (g + 1) * images) for g in range(texts)]
+        self.whole = images % ROWS == 0  # then the rows of a text make a product of their own
+        self.steady = rows == ROWS or before.device.type != "cpu"
+        if not self.steady:
+            self.steady = all(
+                rows_agree(lambda x, b=b: torch.bmm(x.expand(heads, -1, -1), b), b.shape[1], b.dtype)
+                for b in (self.prefix_k[0], self.prefix_v[0])
+            )
+
         self.window = Window(places)
-        prefix, shared = before[:, :, :, : self.prefix], before[:, :, :, self.prefix :]
-        self.prefix_k = prefix[0].flatten(0, 1).mT.contiguous()  # (G h, d, T)
-        self.prefix_v = prefix[1].flatten(0, 1).contiguous()  # (G h, T, d)
-        self.cells = before.new_zeros(*before.shape[:3], images, self.window.size, before.shape[-1])
-        n = shared.shape[3]
-        kept = torch.arange(n)[-self.window.size :]
-        self.cells[:, :, :, :, self.window.slot(kept)] = shared[:, :, :, None, n - len(kept) :]
+        self.cells = before.new_zeros(self.window.size, 2, heads, rows, d)
+        self.slots = self.cells.unbind(0)
+        n = before.shape[3] - T
+        for cell in range(max(0, n - self.window.size), n):
+            for g, part in enumerate(self.parts):
+                self.slots[self.window.slot(cell)][:, :, part] = before[:, g, :, T + cell].unsqueeze(2)
 
-    def put(self, cell: int, k: Tensor, v: Tensor) -> None:
-        """k, v (G, h, B, d) of one cell"""
-        slot = self.window.slot(cell)
-        self.cells[0, :, :, :, slot] = k
-        self.cells[1, :, :, :, slot] = v
+    def step(self, cell: int, q: Tensor, kv: Tensor) -> Tensor:
+        """Keep a cell's keys and values kv (2, h, R, d); what its queries q (h, R, d) read -> (h, R, d)"""
+        T, (heads, rows, d) = self.prefix, q.shape
+        self.slots[self.window.slot(cell)].copy_(kv)
+        k, v = self.cells[self.window.seen(cell)].flatten(2, 3).unbind(1)  # (s, h R, d)
+        own = torch.bmm(q.view(-1, 1, d), k.permute(1, 2, 0)).view(heads, rows, -1)  # (h, R, s)
+        weights = torch.cat([self._shared(q, self.prefix_k), own], dim=-1).softmax(-1)  # (h, R, T + s)
+        text = self._shared(weights[..., :T], self.prefix_v)  # (h, R, d)
+        own = weights[..., T:].flatten(0, 1).unsqueeze(1)  # (h R, 1, s)
+        return torch.baddbmm(text.view(-1, 1, d), own, v.transpose(0, 1)).view(heads, rows, d)
 
-    def read(self, cell: int, q: Tensor) -> Tensor:
-        """q (G, h, B, d) scaled -> what it reads (G, h, B, d)"""
-        T, B, R = self.prefix, self.images, padded(self.images)
-        seen = self.window.seen(cell)
-        k, v = self.cells[..., seen, :].flatten(1, 3)  # (G h B, s, d)
-        text = _tall(F.pad(q, (0, 0, 0, R - B)).flatten(0, 1), self.prefix_k)  # (G h, R, T)
-        own = torch.bmm(q.reshape(-1, 1, q.shape[-1]), k.mT)  # (G h B, 1, s)
-        scores = [text.view(*q.shape[:2], R, T)[:, :, :B], own.view(*q.shape[:3], -1)]
-        weights = torch.cat(scores, dim=-1).softmax(-1)  # (G, h, B, T + s)
-        text = F.pad(weights[..., :T], (0, 0, 0, R - B)).flatten(0, 1)  # (G h, R, T)
-        text = _tall(text, self.prefix_v).view(*q.shape[:2], R, -1)[:, :, :B]
-        return torch.baddbmm(
-            text.reshape(-1, 1, q.shape[-1]), weights[..., T:].flatten(0, 2).unsqueeze(1), v
-        ).view_as(q)
+    def _shared(self, x: Tensor, by: Tensor) -> Tensor:
+        """x (h, R, a), by (G, h, a, b) -> (h, R, b): each row by what belongs to its text"""
+        if len(self.parts) == 1:
+            return self._tall(x, by[0])
+        if self.whole:
+            return torch.cat([self._tall(x[:, p], b) for p, b in zip(self.parts, by, strict=True)], dim=1)
+        return torch.cat([self._tall(x, b)[:, p] for p, b in zip(self.parts, by, strict=True)], dim=1)
 
-
-def _tall(a: Tensor, b: Tensor) -> Tensor:
-    """(N, R, K) @ (N, K, M), ROWS rows at a time"""
-    if a.shape[1] == ROWS:
-        return torch.bmm(a, b)
-    return torch.cat([torch.bmm(part, b) for part in a.split(ROWS, dim=1)], dim=1)
+    def _tall(self, x: Tensor, by: Tensor) -> Tensor:
+        """x (h, R, a) @ by (h, a, b)"""
+        if self.steady:
+            return torch.bmm(x, by)
+        return torch.cat([torch.bmm(part, by) for part in x.split(ROWS, dim=1)], dim=1)
 
 
 class Window:
@@ -220,6 +233,8 @@ class Window:
             start = cell % self.grid * self.rows
             return slice(start, start + cell // self.grid + 1)
         if self.pattern == "conv":
-            past = int(torch.searchsorted(self.offsets, cell, right=True))  # offsets that do not point before cell 0
+            past = int(
+                torch.searchsorted(self.offsets, cell, right=True)
+            )  # offsets that do not point before cell 0
             return (cell - self.offsets[:past]) % self.size
         return slice(0, min(cell + 1, self.size))

@@ -8,7 +8,7 @@ from armchair.nn.attention import Attention, Places
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, each added to what it read: pre-activation, as in Sparse Transformers (1904.10509)."""
+    """Attention, then an MLP, each added to what it read: pre-activation, as in Child et al. (1904.10509)."""
 
     def __init__(self, width: int, heads: int, *, mlp_ratio: int = 4, qk_norm: bool = False):
         super().__init__()

@@ -15,7 +15,9 @@ from armchair.train import OptimConfig, Recipe, ScheduleConfig
 def recipe() -> Recipe:
     return Recipe(
         name="dalle1_transformer_paper",
-        task=TransformerTaskConfig(net=TransformerConfig(), bpe="fit", bpe_dropout=0.1),
+        task=TransformerTaskConfig(
+            net=TransformerConfig(), bpe="fit", bpe_dropout=0.1, checkpoint_activations=True
+        ),
         steps=430_000,
         batch=1_024,
         optim=OptimConfig(name="adamw", lr=4.5e-4, betas=(0.9, 0.96), eps=1e-8, weight_decay=4.5e-2),

@@ -1,0 +1,86 @@
+"""Packed products whose rows do not know of each other, and the cells that each pattern keeps."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from armchair.nn.attention import Places, pattern_mask
+from armchair.nn.decode import ROWS, PackedLinear, Window, padded, rows_agree
+
+
+@pytest.mark.parametrize("pattern,cells", [("row", 36), ("column", 36), ("column", 35), ("conv", 36), ("full", 35)])
+def test_a_window_holds_exactly_what_the_pattern_allows(pattern: str, cells: int):
+    """Writing the cells one after another, every cell must find the keys of its mask's row in the slots it reads,
+    not yet overwritten, and no other: both the cache's size and its reading follow from this."""
+    places = Places(pattern, 1, 6, cells, 5)
+    window = Window(places)
+    allowed = pattern_mask(pattern, 1, 6, cells, 5)[1:, 1:]
+    kept = [-1] * window.size
+    for cell in range(cells):
+        kept[window.slot(cell)] = cell
+        look = window.seen(cell)
+        read = kept[look] if isinstance(look, slice) else [kept[slot] for slot in look.tolist()]
+        assert len(read) == len(set(read))
+        assert set(read) == set(allowed[cell].nonzero().flatten().tolist())
+
+
+def test_what_a_step_reads_at_the_papers_size():
+    """Row at most 33 keys, column 32, convolution 61: the issue's numbers, on a 32 x 32 grid."""
+    for pattern, most in (("row", 33), ("column", 32), ("conv", 61)):
+        window = Window(Places(pattern, 256, 32, 1024))
+        counts = [
+            look.stop - look.start if isinstance(look, slice) else len(look)
+            for look in (window.seen(cell) for cell in range(1024))
+        ]
+        assert max(counts) == most
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+def test_a_packed_product_is_the_layers(gelu: bool):
+    """Against the layer it was packed from, with the factor that folds the attention's scale in."""
+    torch.manual_seed(0)
+    layer = nn.Linear(48, 80)
+    scale = torch.linspace(0.5, 2, 80)
+    x = torch.randn(2 * ROWS, 48)
+    expected = layer(x) * scale
+    packed = PackedLinear(layer, scale=scale, gelu=gelu)
+    torch.testing.assert_close(packed(x), F.gelu(expected) if gelu else expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_row_of_a_packed_product_does_not_depend_on_the_others(dtype: torch.dtype):
+    """The same bits at every height that is a multiple of ROWS and at every place in it: what "the same seed is
+    the same picture in a batch" rests on. A plain `x @ W` gives a row other bits at height 1 than at height 4."""
+    torch.manual_seed(0)
+    for inputs, outputs in ((64, 192), (256, 64), (40, 24)):
+        packed = PackedLinear(nn.Linear(inputs, outputs).to(dtype))
+        x = torch.randn(40, inputs)
+        tall = packed(x)
+        for start in range(0, 40, ROWS):
+            assert torch.equal(packed(x[start : start + ROWS]), tall[start : start + ROWS])
+        alone = torch.zeros(ROWS, inputs)
+        alone[2] = x[17]
+        assert torch.equal(packed(alone)[2], tall[17])
+
+
+def test_a_kernel_that_depends_on_the_height_is_noticed_and_avoided():
+    """Another machine's kernels may differ: a product whose bits change with the height has to be caught, and then
+    computed ROWS rows at a time."""
+
+    def fickle(x: torch.Tensor) -> torch.Tensor:
+        return x * (1 + 1e-6 * (len(x) > 2 * ROWS))
+
+    assert not rows_agree(fickle, 8, torch.float32)
+    assert rows_agree(lambda x: 2 * x, 8, torch.float32)
+
+    packed = PackedLinear(nn.Linear(8, 8))
+    packed.product = fickle  # type: ignore[method-assign]
+    x = torch.randn(3 * ROWS, 8, generator=torch.Generator().manual_seed(0))
+    assert not packed.steady
+    assert torch.equal(packed(x), x)
+
+
+def test_rows_are_padded_to_whole_products():
+    """One image costs a product of ROWS rows, never less: shorter ones have other bits."""
+    assert [padded(n) for n in (1, 3, 4, 5, 8, 9)] == [4, 4, 4, 8, 8, 12]
