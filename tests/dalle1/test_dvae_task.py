@@ -202,3 +202,15 @@ def test_it_builds_on_nothing(tmp_path: Path):
     """--using with a first stage is a mistake that must not pass silently."""
     with pytest.raises(BadInput, match="--using dvae: the dVAE is the first stage"):
         DVAETaskConfig(net=DVAE_TINY).build({"dvae": dvae_bundle(tmp_path / "a")}, None)
+
+
+def test_a_frozen_encoder_keeps_its_codes(tmp_path: Path):
+    """A transformer has learned the codes: a decoder trained on for them may not move the encoder by a bit."""
+    bundle = dvae_bundle(tmp_path / "dvae")
+    task = DVAETaskConfig(net=DVAE_TINY, frozen_encoder=True).build({}, bundle)
+    loss, _ = task.loss(batch(task, [0, 1]), SeedBatch([0, 1]))
+    loss.backward()
+    assert all(p.grad is None for p in task.net.encoder.parameters())
+    assert all(p.grad is not None for p in task.net.decoder.blocks[1:].parameters())
+    with pytest.raises(BadInput, match="--init"):
+        DVAETaskConfig(net=DVAE_TINY, frozen_encoder=True).build({}, None)

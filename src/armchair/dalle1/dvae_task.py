@@ -48,6 +48,7 @@ class DVAETaskConfig:
     smallest_scale: float = 0.0  # floor of the predicted scale: flat areas must not outweigh edges; paper: 0
     augment: bool = True  # crops and flips of listing 1; off: the middle square, as scenes are drawn to fit
     codebook: Literal["learned", "clusters"] = "learned"  # clusters: of the features of --init's network
+    frozen_encoder: bool = False  # train the decoder alone, on hard codes: the codes keep their meaning
     storage: str = "float16"  # of the weights in the bundle
 
     def __post_init__(self) -> None:
@@ -61,11 +62,16 @@ class DVAETaskConfig:
         """The task with fresh weights, or with those of `init`'s component `dvae`."""
         if using:
             raise BadInput(f"--using {next(iter(using))}: the dVAE is the first stage and builds on no other")
+        if self.frozen_encoder and (init is None or self.codebook == "clusters"):
+            raise BadInput(
+                "task.frozen_encoder keeps the codes of a dVAE: --init BUNDLE, task.codebook=learned"
+            )
         if self.codebook == "clusters" and init is None:
             raise BadInput("task.codebook=clusters looks at what a network sees: name a dVAE with --init")
         task = DVAETask(self)
         if init is not None:
             fill_module(task.net, init.tensors("dvae"), "dvae")
+        task.net.encoder.requires_grad_(not self.frozen_encoder)
         return task
 
 
@@ -107,7 +113,10 @@ class DVAETask:
         x = map_pixels(_pixels(batch.data["image"]))
         temperature, beta = self.temperature(batch.step), self.beta(batch.step)
         logits = self.net.encoder(x)  # (B, K, h, w)
-        mu, log_scale = self.net.decoder(gumbel_softmax(logits, _noise(logits, rng), temperature))
+        if self.config.frozen_encoder:
+            mu, log_scale = self.net.decoder.lookup(logits.argmax(dim=1))
+        else:
+            mu, log_scale = self.net.decoder(gumbel_softmax(logits, _noise(logits, rng), temperature))
         share = 1 / batch.totals["samples"]
         nll = self._nll(x, mu, log_scale).sum() * share
         kl = kl_from_uniform(logits).sum(dim=(1, 2)).sum() * share / x[0].numel()

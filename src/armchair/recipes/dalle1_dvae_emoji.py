@@ -2,7 +2,10 @@
 
 Run      armchair train dalle1_dvae_emoji --set task.codebook=learned --set steps=2500 --out runs/first
          armchair train dalle1_dvae_emoji --init runs/first/bundle
-         The first run learns to see and uses few codes; the second spreads all of them over what it saw.
+         armchair train dalle1_dvae_emoji --init dalle1 --set task.codebook=learned \
+             --set task.frozen_encoder=true
+         The first run learns to see and uses few codes; the second spreads all of them over what it saw; the
+         third goes on with the decoder alone, once a transformer has learned the codes.
 Needs    the drawings of Emoji World (npm fetches them)
 Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: PSNR of unseen scenes, the share of the codebook in use
