@@ -8,7 +8,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from armchair.nn import attention
-from armchair.nn.attention import Attention, BlockedAttention, Blocks, Places, block_cells, conv_offsets, pattern_mask
+from armchair.nn.attention import (
+    Attention,
+    BlockedAttention,
+    Blocks,
+    Places,
+    block_cells,
+    conv_offsets,
+    pattern_mask,
+)
 
 
 def seen(pattern: str, cell: int, kernel: int = 11) -> set[int]:
@@ -18,8 +26,9 @@ def seen(pattern: str, cell: int, kernel: int = 11) -> set[int]:
 
 
 def test_the_patterns_are_those_of_the_papers_figure():
-    """Figure 11 draws a 4 x 4 grid: a row pattern sees "the previous 5 tokens", the last in the same column, and
-    both it and the convolution wrap round at row ends. Worked out by hand from the figure."""
+    """Figure 11 draws a 4 x 4 grid: a row pattern sees "the previous 5 tokens", the last in the same column,
+    and both it and the convolution wrap round at row ends. Worked out by hand from the figure.
+    """
     assert seen("row", 6) == {2, 3, 4, 5, 6}
     assert seen("row", 8) == {4, 5, 6, 7, 8}  # the first of its row still sees all of the row above
     assert seen("row", 2) == {0, 1, 2}
@@ -69,8 +78,9 @@ def with_gradients(out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
 @pytest.mark.parametrize("pattern", ["row", "column", "conv"])
 @pytest.mark.parametrize("grid,kernel", [(4, 3), (6, 11)])
 def test_blocks_give_what_masked_dense_attention_gives(pattern, grid, kernel, monkeypatch):
-    """The blocked form is an optimisation: outputs and gradients must be the dense ones, for blocks that do not
-    divide the grid, for grids whose last cells are missing, and however the work is cut into chunks."""
+    """The blocked form is an optimisation: outputs and gradients must be the dense ones, for blocks that do
+    not divide the grid, for grids whose last cells are missing, and however the work is cut into chunks.
+    """
     for missing, block, chunk in itertools.product([0, 1, 3], [3, grid, 2 * grid, 99], [1, 2**21]):
         monkeypatch.setattr(attention, "CHUNK", chunk)
         places = Places(pattern, 5, grid, grid * grid - missing, kernel)
@@ -85,7 +95,9 @@ def test_blocks_give_what_masked_dense_attention_gives(pattern, grid, kernel, mo
 
 @pytest.mark.parametrize("pattern", ["row", "column", "conv"])
 def test_gathering_and_scattering_are_adjoint(pattern: str):
-    """<gather(x), y> = <x, scatter(y)>: a key that is copied into several blocks collects all their gradients."""
+    """<gather(x), y> = <x, scatter(y)>: a key that is copied into several blocks collects all their
+    gradients.
+    """
     places = Places(pattern, 3, 4, 14, 3)
     blocks = Blocks(places, 4)
     x = torch.randn(2, 1, 17, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -98,8 +110,9 @@ def test_gathering_and_scattering_are_adjoint(pattern: str):
 
 @pytest.mark.parametrize("pattern", ["row", "column", "conv"])
 def test_in_bf16_the_blocks_are_as_exact_as_sdpa(pattern: str):
-    """Scores are rounded to bf16 here and not in SDPA: no output or gradient may be more than half again as far
-    from float64 as SDPA's, else training would pay for the speed."""
+    """Scores are rounded to bf16 here and not in SDPA: no output or gradient may be more than half again as
+    far from float64 as SDPA's, else training would pay for the speed.
+    """
     places = Places(pattern, 8, 8, 64, 5)
     exact = qkv(72, width=32)
     truth = with_gradients(F.scaled_dot_product_attention(*exact, attn_mask=places.mask()), exact)
@@ -113,8 +126,9 @@ def test_in_bf16_the_blocks_are_as_exact_as_sdpa(pattern: str):
 @pytest.mark.parametrize("qk_norm", [False, True])
 @pytest.mark.parametrize("pattern", ["row", "column", "conv", "full"])
 def test_the_layer_computes_the_same_with_blocks_and_without(pattern, qk_norm, monkeypatch):
-    """Which form a size gets is a rule about speed, so it must not show in the result. 12 x 12 cells is a size
-    that gets blocks (row, column) or not (conv, full) in fp32."""
+    """Which form a size gets is a rule about speed, so it must not show in the result. 12 x 12 cells is a
+    size that gets blocks (row, column) or not (conv, full) in fp32.
+    """
     torch.manual_seed(0)
     layer = Attention(16, 2, qk_norm=qk_norm)
     places = Places(pattern, 4, 12, 143, 11)
@@ -125,8 +139,9 @@ def test_the_layer_computes_the_same_with_blocks_and_without(pattern, qk_norm, m
 
 
 def test_the_rule_for_blocks():
-    """The sizes it was measured at, so that a change of the rule is a decision: 64 cells a block, whole rows or
-    columns; dense where a query would keep more than three quarters of its keys in fp32."""
+    """The sizes it was measured at, so that a change of the rule is a decision: 64 cells a block, whole rows
+    or columns; dense where a query would keep more than three quarters of its keys in fp32.
+    """
     bf16, fp32 = torch.bfloat16, torch.float32
     assert block_cells(Places("row", 48, 16, 256), bf16) == 64
     assert block_cells(Places("row", 48, 12, 144), fp32) == 72
@@ -138,8 +153,9 @@ def test_the_rule_for_blocks():
 
 
 def test_autocast_does_not_reach_into_the_blocks():
-    """Autocast would cast the products of a float32 call to bf16 inside the function, and its backward would not
-    match its forward."""
+    """Autocast would cast the products of a float32 call to bf16 inside the function, and its backward would
+    not match its forward.
+    """
     places = Places("row", 4, 8, 64)
     inputs = qkv(68, torch.float32)
     blocks = Blocks(places, 16)

@@ -9,10 +9,13 @@ from armchair.nn.attention import Places, pattern_mask
 from armchair.nn.decode import ROWS, PackedLinear, Window, padded, rows_agree
 
 
-@pytest.mark.parametrize("pattern,cells", [("row", 36), ("column", 36), ("column", 35), ("conv", 36), ("full", 35)])
+@pytest.mark.parametrize(
+    "pattern,cells", [("row", 36), ("column", 36), ("column", 35), ("conv", 36), ("full", 35)]
+)
 def test_a_window_holds_exactly_what_the_pattern_allows(pattern: str, cells: int):
-    """Writing the cells one after another, every cell must find the keys of its mask's row in the slots it reads,
-    not yet overwritten, and no other: both the cache's size and its reading follow from this."""
+    """Writing the cells one after another, every cell must find the keys of its mask's row in the slots it
+    reads, not yet overwritten, and no other: both the cache's size and its reading follow from this.
+    """
     places = Places(pattern, 1, 6, cells, 5)
     window = Window(places)
     allowed = pattern_mask(pattern, 1, 6, cells, 5)[1:, 1:]
@@ -50,8 +53,10 @@ def test_a_packed_product_is_the_layers(gelu: bool):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_row_of_a_packed_product_does_not_depend_on_the_others(dtype: torch.dtype):
-    """The same bits at every height that is a multiple of ROWS and at every place in it: what "the same seed is
-    the same picture in a batch" rests on. A plain `x @ W` gives a row other bits at height 1 than at height 4."""
+    """The same bits at every height that is a multiple of ROWS and at every place in it: what "the same seed
+    is the same picture in a batch" rests on. A plain `x @ W` gives a row other bits at height 1 than at
+    height 4.
+    """
     torch.manual_seed(0)
     for inputs, outputs in ((64, 192), (256, 64), (40, 24)):
         packed = PackedLinear(nn.Linear(inputs, outputs).to(dtype))
@@ -65,8 +70,9 @@ def test_a_row_of_a_packed_product_does_not_depend_on_the_others(dtype: torch.dt
 
 
 def test_a_kernel_that_depends_on_the_height_is_noticed_and_avoided():
-    """Another machine's kernels may differ: a product whose bits change with the height has to be caught, and then
-    computed ROWS rows at a time."""
+    """Another machine's kernels may differ: a product whose bits change with the height has to be caught, and
+    then computed ROWS rows at a time.
+    """
 
     def fickle(x: torch.Tensor) -> torch.Tensor:
         return x * (1 + 1e-6 * (len(x) > 2 * ROWS))
