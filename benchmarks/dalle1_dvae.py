@@ -5,27 +5,23 @@ Needs    4 GB of memory; for the comparison dalle-pytorch 1.6.6 in a folder (ben
 Takes    two minutes of one core; --fast leaves out training at the released size
 Writes   benchmarks/results/dalle1_dvae_YYYYMMDD.json
 
-One thread, random weights. Times are processor seconds, the least of all runs: on a busy machine they say more
-than the clock. A floor is FLOPs over the speed of a matrix product of 2048 measured in the same process. Networks
-of different size are compared by the FLOPs that they do in a second. Two counts: `done`, what is computed, and
-`paper`, what the network costs as the paper writes it down: our decoder leaves out work that changes nothing.
+One thread, random weights. Times are processor seconds, the least of all runs: on a busy machine they say
+more than the clock. A floor is FLOPs over the speed of a matrix product of 2048 measured in the same process.
+Networks of different size are compared by the FLOPs that they do in a second. Two counts: `done`, what is
+computed, and `paper`, what the network costs as the paper writes it down: our decoder leaves out work that
+changes nothing.
 """
 
+from __future__ import annotations
+
 import argparse
-import json
-import os
-import platform
-import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-os.environ["OMP_NUM_THREADS"] = "1"
-
 import torch
+from _machine import console, facts, seconds, write
 from _peers import dalle_pytorch
-from rich.console import Console
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -35,26 +31,20 @@ from armchair.dalle1.config import DVAEConfig
 from armchair.dalle1.dvae import DVAE, Block
 from armchair.dalle1.dvae_task import DVAETask, DVAETaskConfig
 
-RESULTS = Path(__file__).parent / "results"
 AIM = 3.0  # times the FLOPs a second of DiscreteVAE in training
 PUBLISHED_FLOORS = {"encode": 1.32, "decode": 1.25}  # openai/DALL-E's own code, times its floor, one core
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def seconds(work: Callable[[], object], repeat: int) -> float:
-    """The least processor time of `repeat` calls."""
-    spent = []
-    for _ in range(repeat):
-        began = time.process_time()
-        work()
-        spent.append(time.process_time() - began)
-    return min(spent)
+def least(work: Callable[[], object], repeat: int) -> float:
+    """The least seconds of `repeat` calls."""
+    return min(seconds(work) for _ in range(repeat))
 
 
 def peak(dtype: torch.dtype) -> float:
     """GFLOP/s of a product of two 2048 x 2048 matrices."""
     a = torch.randn(2048, 2048, dtype=dtype)
-    return 2 * 2048**3 / 1e9 / seconds(lambda: a @ a, 6)
+    return 2 * 2048**3 / 1e9 / least(lambda: a @ a, 6)
 
 
 def flops(work: Callable[[], object]) -> float:
@@ -85,7 +75,7 @@ def drawing(gemm: float) -> dict[str, Any]:
     ):
         done = flops(lambda name=name, make=make: getattr(DVAE(DVAEConfig()), name)(make()))
         given = make()
-        spent = seconds(lambda name=name, given=given: getattr(net, name)(given), 2)
+        spent = least(lambda name=name, given=given: getattr(net, name)(given), 2)
         found[name] = {
             "seconds": round(spent, 3),
             "gflop": {"done": round(done, 1), "paper": round(done + less, 1)},
@@ -116,7 +106,7 @@ def ours(config: DVAEConfig, batch: int, dtype: torch.dtype, repeat: int) -> dic
         mu, log_scale = net.decoder(net.encoder(torch.rand(batch, 3, size, size)).softmax(1))
         (mu + log_scale).sum().backward()
 
-    spent, done = seconds(step, repeat), flops(graph)
+    spent, done = least(step, repeat), flops(graph)
     return report(batch, spent, done, done + 3 * batch * left_out(task.net))
 
 
@@ -141,7 +131,7 @@ def theirs(module: Any, dtype: torch.dtype, repeat: int) -> dict[str, Any]:
     def graph() -> None:
         module.DiscreteVAE(**settings)(torch.rand(4, 3, 256, 256), return_loss=True).backward()
 
-    spent, done = seconds(step, repeat), flops(graph)
+    spent, done = least(step, repeat), flops(graph)
     return report(4, spent, done, done)
 
 
@@ -181,7 +171,6 @@ def main() -> None:
     )
     parser.add_argument("--peers", type=Path, help="a folder with dalle-pytorch 1.6.6")
     parser.add_argument("--fast", action="store_true", help="no training at the released size")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -189,24 +178,14 @@ def main() -> None:
     with torch.no_grad():
         drawn = drawing(gemm["float32"])
     result = {
-        "benchmark": "dalle1_dvae",
-        "date": date.today().isoformat(),
-        "machine": {
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-            "load": round(os.getloadavg()[0], 1),
-        },
-        "torch": torch.__version__,
-        "threads": 1,
+        **facts("dalle1_dvae"),
         "gemm_gflop_per_second": {name: round(speed, 1) for name, speed in gemm.items()},
         "released_size_float32_batch_1": drawn,
         "training": training(args.peers, args.fast),
         "aim_times_discrete_vae_per_flop": AIM,
     }
-    path = args.out / f"dalle1_dvae_{date.today():%Y%m%d}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    Console().print_json(json.dumps(result))
+    console.print(result)
+    write(result)
 
 
 if __name__ == "__main__":

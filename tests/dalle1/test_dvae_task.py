@@ -204,13 +204,20 @@ def test_it_builds_on_nothing(tmp_path: Path):
         DVAETaskConfig(net=DVAE_TINY).build({"dvae": dvae_bundle(tmp_path / "a")}, None)
 
 
-def test_a_frozen_encoder_keeps_its_codes(tmp_path: Path):
-    """A transformer has learned the codes: a decoder trained on for them may not move the encoder by a bit."""
-    bundle = dvae_bundle(tmp_path / "dvae")
+def test_decoder_alone(tmp_path: Path):
+    """frozen_encoder: the decoder learns on hard codes and no code changes its meaning, so that a transformer
+    that was trained on them stays right.
+    """
+    bundle = dvae_bundle(tmp_path / "a", storage="float32")
     task = DVAETaskConfig(net=DVAE_TINY, frozen_encoder=True).build({}, bundle)
-    loss, _ = task.loss(batch(task, [0, 1]), SeedBatch([0, 1]))
+    made = batch(task, [0, 1, 2])
+    loss, numbers = task.loss(made, SeedBatch([0, 1, 2]))
+    x = 0.8 * made.data["image"] / 255 + 0.1
+    hard = task.net.decoder.lookup(task.net.encoder(x).argmax(1))
+    torch.testing.assert_close(numbers["nll"], logit_laplace_nll(x, *hard).mean().detach())
     loss.backward()
     assert all(p.grad is None for p in task.net.encoder.parameters())
-    assert all(p.grad is not None for p in task.net.decoder.blocks[1:].parameters())
-    with pytest.raises(BadInput, match="--init"):
-        DVAETaskConfig(net=DVAE_TINY, frozen_encoder=True).build({}, None)
+    assert all(p.grad is not None for p in task.net.decoder.parameters())
+    for changes, init in (({}, None), ({"codebook": "clusters"}, bundle)):
+        with pytest.raises(BadInput, match="task.frozen_encoder keeps the codes of a dVAE: --init BUNDLE"):
+            DVAETaskConfig(net=DVAE_TINY, frozen_encoder=True, **changes).build({}, init)
