@@ -13,14 +13,14 @@ from armchair.weights.kinds import PIPELINES
 
 OUT = Path("out")
 PROMPTS = {  # prompt -> label: not every machine has a font with Hangul
-    "a red apple": "a red apple",
-    "빨간 사과": "the same in Korean",
+    "a car": "a car",
+    "피자": '"pizza" in Korean',
     "a teddy bear": "a teddy bear",
     "고양이": '"cat" in Korean',
-    "an armchair": "an armchair",
-    "파란 자동차": '"blue car" in Korean',
-    "a pizza": "a pizza",
-    "a dog left of a cat": "a dog left of a cat",
+    "an avocado": "an avocado",
+    "집": '"house" in Korean',
+    "a strawberry": "a strawberry",
+    "a red apple": "a red apple",
 }
 SEEDS = 4  # pictures a prompt, with the seeds 1, 2, 3, 4
 

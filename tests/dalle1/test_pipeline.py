@@ -78,6 +78,14 @@ def test_golden_picture(tmp_path: Path, storage: str, layout: str):
     assert other.image.tobytes() != golden.tobytes()
 
 
+def test_loading_leaves_the_global_generator(folder: Path):
+    """Networks are made without random weights; whoever seeded torch finds it as it was."""
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    armchair.load(folder).generate("a dog", seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_same_picture_alone_or_in_a_batch(folder: Path):
     """DESIGN section 4: prompt, seed and options make the picture, not its neighbours; any order, any n."""
     artist = armchair.load(folder)
