@@ -64,7 +64,7 @@ class Block(nn.Module):
         self.grow = nn.Upsample(scale_factor=2, mode="nearest") if grow else nn.Identity()
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for i, kernel in enumerate(kernels, start=1):
-            layers[f"relu_{i}"] = nn.ReLU()
+            layers[f"relu_{i}"] = nn.ReLU(inplace=i > 1)  # the first reads x, which the id_path reads too
             if i == 2:
                 layers["grow"] = self.grow
             layers[f"conv_{i}"] = conv(widths[i - 1], widths[i], kernel)
@@ -72,7 +72,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, channels_in, h, w) -> (B, channels_out, h, w), or (B, channels_out, 2h, 2w) where it grows"""
-        return torch.add(self.grow(self.id_path(x)), self.res_path(x), alpha=self.post_gain)
+        last = cast(nn.Conv2d, self.res_path[-1])
+        assert last.bias is not None
+        weight, bias = self.post_gain * last.weight, self.post_gain * last.bias  # cheaper than of the result
+        h = F.conv2d(self.res_path[:-1](x), weight, bias, padding=last.padding)
+        return h.add_(self.grow(self.id_path(x)))
 
 
 class Encoder(nn.Module):
@@ -102,7 +106,7 @@ class Encoder(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """x (B, 3, H, W) mapped pixels -> (B, C, h, w), at least 0: what the logits are linear in"""
-        return F.relu(self.blocks[:-1](x.contiguous(memory_format=torch.channels_last)))
+        return self.blocks[:-1](x.contiguous(memory_format=torch.channels_last)).relu_()
 
     @property
     def head(self) -> nn.Conv2d:
@@ -125,7 +129,8 @@ class Decoder(nn.Module):
                 group[f"block_{b + 1}"] = Block(channels, width, (1, 3, 3, 3), config.post_gain, grow=grow)
                 channels = width
             blocks[f"group_{g + 1}"] = nn.Sequential(group)
-        blocks["output"] = nn.Sequential(OrderedDict(relu=nn.ReLU(), conv=conv(channels, 6, 1)))
+        last = OrderedDict(relu=nn.ReLU(inplace=True), conv=conv(channels, 6, 1))
+        blocks["output"] = nn.Sequential(last)
         self.blocks = nn.Sequential(blocks)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
