@@ -128,7 +128,7 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
     extra = sorted(set(tensors) - set(wanted))
     if extra:
         raise BundleError(f"{where}: tensor {extra[0]} has no place in the network ({len(extra)} such)")
-    module.load_state_dict(dict(tensors))
+    module.load_state_dict(dict(tensors), assign=True)
 
 
 def _is_packed(stored: Mapping[str, Tensor], key: str) -> bool:

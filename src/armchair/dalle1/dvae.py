@@ -129,7 +129,7 @@ class Decoder(nn.Module):
                 group[f"block_{b + 1}"] = Block(channels, width, (1, 3, 3, 3), config.post_gain, grow=grow)
                 channels = width
             blocks[f"group_{g + 1}"] = nn.Sequential(group)
-        last = OrderedDict(relu=nn.ReLU(inplace=True), conv=conv(channels, 6, 1))
+        last: OrderedDict[str, nn.Module] = OrderedDict(relu=nn.ReLU(inplace=True), conv=conv(channels, 6, 1))
         blocks["output"] = nn.Sequential(last)
         self.blocks = nn.Sequential(blocks)
 

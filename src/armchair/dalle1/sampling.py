@@ -77,7 +77,7 @@ def choose(
     if temperature != 1:
         logits = logits * (1 / temperature)
     if top_k is not None:
-        least = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
+        least = logits.topk(min(top_k, logits.shape[-1]), sorted=False).values.amin(dim=-1, keepdim=True)
         logits = logits.masked_fill(logits < least, -torch.inf)
     p = logits.softmax(dim=-1)
     if top_p is not None:
