@@ -140,11 +140,14 @@ def test_the_layer_computes_the_same_with_blocks_and_without(pattern, qk_norm, m
 
 def test_the_rule_for_blocks():
     """The sizes it was measured at, so that a change of the rule is a decision: 64 cells a block, whole rows
-    or columns; dense where a query would keep more than three quarters of its keys in fp32.
+    or columns; dense where a query would keep more than three fifths of its keys in fp32.
     """
     bf16, fp32 = torch.bfloat16, torch.float32
     assert block_cells(Places("row", 48, 16, 256), bf16) == 64
-    assert block_cells(Places("row", 48, 12, 144), fp32) == 72
+    assert block_cells(Places("row", 48, 16, 256), fp32) == 64
+    assert block_cells(Places("row", 48, 12, 144), bf16) == 72
+    assert block_cells(Places("row", 48, 12, 144), fp32) is None
+    assert block_cells(Places("conv", 48, 16, 256), fp32) is None
     assert block_cells(Places("column", 256, 32, 1024), fp32) == 64
     assert block_cells(Places("conv", 48, 12, 144), fp32) is None
     assert block_cells(Places("conv", 48, 12, 144), bf16) == 72

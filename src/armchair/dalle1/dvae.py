@@ -72,11 +72,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, channels_in, h, w) -> (B, channels_out, h, w), or (B, channels_out, 2h, 2w) where it grows"""
-        last = cast(nn.Conv2d, self.res_path[-1])
-        assert last.bias is not None
-        weight, bias = self.post_gain * last.weight, self.post_gain * last.bias  # cheaper than of the result
-        h = F.conv2d(self.res_path[:-1](x), weight, bias, padding=last.padding)
-        return h.add_(self.grow(self.id_path(x)))
+        return torch.add(self.grow(self.id_path(x)), self.res_path(x), alpha=self.post_gain)
 
 
 class Encoder(nn.Module):

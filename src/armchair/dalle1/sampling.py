@@ -107,8 +107,8 @@ class Decoder:
         rows, columns = net.row_embedding.weight, net.column_embedding.weight
         self.cells = (rows[cell // net.config.grid] + columns[cell % net.config.grid]).detach()  # (N, D)
         self.codes = net.image_embedding.weight.detach()  # (K, D)
-        self.start = None if net.start_of_image is None else net.start_of_image.detach()
-        self.shift = 1 if self.start is None else 0  # image place i predicts cell i + shift
+        self.start_of_image = None if net.start_of_image is None else net.start_of_image.detach()
+        self.shift = 1 if self.start_of_image is None else 0  # image place i predicts cell i + shift
 
     @torch.no_grad()
     def begin(self, tokens: Tensor, kept: Tensor, images: int) -> Drawing:
@@ -152,8 +152,8 @@ class Drawing:
         decoder = self.decoder
         if code is not None:
             return F.embedding(code.to(decoder.device), decoder.codes) + decoder.cells[place]
-        if decoder.start is not None:
-            return decoder.start + decoder.cells[place]
+        if decoder.start_of_image is not None:
+            return decoder.start_of_image + decoder.cells[place]
         return self.last.unsqueeze(1)  # `bos`: the last text place predicts the first cell
 
 

@@ -211,8 +211,8 @@ class TransformerTask:
         dvae, net = self.dvae, self.net
         if stored:
             dvae, net = DVAE(dvae.config), Dalle1Transformer(net.config)
-            dvae.load_state_dict(unpack(pack(self.dvae.state_dict(), "float16")))
-            net.load_state_dict(unpack(pack(self.net.state_dict(), self.config.storage)))
+            fill_module(dvae, unpack(pack(self.dvae.state_dict(), "float16")), "dvae")
+            fill_module(net, unpack(pack(self.net.state_dict(), self.config.storage)), "transformer")
         return Dalle1(dvae, net, self.bpe, self.languages, self.defaults)
 
 

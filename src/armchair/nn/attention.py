@@ -268,11 +268,11 @@ def block_cells(places: Places, dtype: torch.dtype) -> int | None:
 
     Whole rows or columns, at least 64 cells: of 1 to 16 rows a block that was the fastest, or near it, at 12,
     16 and 32 cells a row. In bf16 blocks win even where they skip nothing; in fp32 they must leave a query at
-    most 3/4 of the keys.
+    most 3/5 of the keys.
     """
     block = min(places.size, places.line * -(-64 // places.line))
     share = (places.prefix + places.reach(block) + block) / (places.prefix + places.cells)
-    if places.pattern == "full" or (share > 0.75 and dtype != torch.bfloat16):
+    if places.pattern == "full" or (share > 0.6 and dtype != torch.bfloat16):
         return None
     return block
 

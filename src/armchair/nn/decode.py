@@ -9,9 +9,10 @@ rows at a time.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +24,6 @@ from armchair.nn.transformer import Block
 # Rows of the smallest product. On a core that reads 25 GB/s, oneDNN reads packed fp32 weights at 13 GB/s for
 # 1 row, 16 for 4, 13 for 8; `x @ W` reads them at 20 (wide W) or 10 (narrow) for 1 row, at 9 or 6 for 4.
 ROWS = 4
-
-Cells = TypeVar("Cells", int, Tensor)  # one cell's number, or those of many
 
 
 def padded(rows: int) -> int:
@@ -216,12 +215,12 @@ class Window:
         if self.pattern == "row":
             self.size = self.grid + 1
         elif self.pattern == "conv":
-            self.offsets = conv_offsets(self.grid, places.kernel)
-            self.size = int(self.offsets[-1]) + 1
+            self.offsets: list[int] = conv_offsets(self.grid, places.kernel).tolist()
+            self.size = self.offsets[-1] + 1
         else:
             self.size = places.size
 
-    def slot(self, cell: Cells) -> Cells:
+    def slot(self, cell: int) -> int:
         """Where a cell lies among the `size` that are kept"""
         if self.pattern == "column":
             return cell % self.grid * self.rows + cell // self.grid
@@ -233,8 +232,6 @@ class Window:
             start = cell % self.grid * self.rows
             return slice(start, start + cell // self.grid + 1)
         if self.pattern == "conv":
-            past = int(
-                torch.searchsorted(self.offsets, cell, right=True)
-            )  # offsets that do not point before cell 0
-            return (cell - self.offsets[:past]) % self.size
+            past = bisect_right(self.offsets, cell)  # the others point before cell 0
+            return (cell - torch.tensor(self.offsets[:past])) % self.size
         return slice(0, min(cell + 1, self.size))
