@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="a folder with packages, as pip install --target makes it")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--tokens", type=int, default=24, help="timed at each position; dalle-pytorch as shipped: 1"
+        "--tokens", type=int, default=8, help="timed at each position; dalle-pytorch as shipped: 1"
     )
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4])
     args = parser.parse_args()

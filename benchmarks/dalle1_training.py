@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from armchair.dalle1.config import TransformerConfig
 from armchair.dalle1.transformer import Dalle1Transformer
-from armchair.nn.attention import BlockedAttention, Places, block_cells, blocks_of
+from armchair.nn.sparse import BlockedAttention, Places, block_cells, blocks_of
 
 WIDTH, DEPTH, HEADS, TEXT, GRID, VOCAB, CODES = 512, 8, 8, 256, 32, 16384, 8192
 IMAGE = GRID * GRID

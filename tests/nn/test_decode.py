@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from armchair.nn.attention import Places, pattern_mask
 from armchair.nn.decode import ROWS, PackedLinear, Window, padded, rows_agree
+from armchair.nn.sparse import Places, pattern_mask
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from armchair.dalle1.config import TransformerConfig
-from armchair.nn.attention import Places
+from armchair.nn.sparse import Places
 from armchair.nn.transformer import Block, init_blocks
 
 PAD = -1  # what fills a row of `tokens` after its last BPE id

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from armchair.nn.attention import Places, conv_offsets
+from armchair.nn.attention import attend
+from armchair.nn.sparse import Places, conv_offsets
 from armchair.nn.transformer import Block
 
 # Rows of the smallest product. On a core that reads 25 GB/s, oneDNN reads packed fp32 weights at 13 GB/s for
@@ -124,7 +125,7 @@ class PackedBlock:
         """x (G, L, D), look (L, L) bool -> x after the block, its keys and values (2, G, h, L, d), in fp32"""
         qkv = self.qkv.product(self.attention_norm(x).to(self.qkv.dtype)).unflatten(-1, (3, self.heads, -1))
         q, k, v = self._scaled(qkv.permute(2, 0, 3, 1, 4).float())  # each (G, h, L, d)
-        h = F.scaled_dot_product_attention(q, k, v, attn_mask=look, scale=1.0)
+        h = attend(q, k, v, mask=look, scale=1.0)
         x = x + self.out.product(h.transpose(1, 2).flatten(2).to(self.out.dtype)).float()
         x = x + self.down.product(self.up.product(self.mlp_norm(x).to(self.up.dtype))).float()
         return x, torch.stack([k, v])
