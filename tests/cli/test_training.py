@@ -90,6 +90,28 @@ def test_train_and_resume(pictures: Path, capsys: Capture):
     assert "does not draw by itself" in capsys.readouterr().err
 
 
+def test_a_resumed_run_keeps_its_earlier_stages(pictures: Path, capsys: Capture):
+    """A transformer on a dVAE of one's own must not go on with the shipped one, nor with another, only
+    because --using was left out or mistyped.
+    """
+
+    def train(recipe: str, out: str, *more: str) -> int:
+        small = ["--set", "batch=2", "--set", "preview_every=0", "--set", "evaluate_every=0"]
+        return main(["train", recipe, "--data", str(pictures), "--out", out, *small, *more])
+
+    for name, seed in (("A", 0), ("C", 1)):
+        assert train("dalle1_dvae_tiny", name, "--set", "steps=1", "--set", f"seed={seed}") == 0
+    transformer = ["dalle1_transformer_tiny", "B"]
+    assert train(*transformer, "--set", "steps=1", "--using", "dvae=A/bundle") == 0
+    assert train(*transformer, "--set", "steps=2", "--resume", "--using", "dvae=C/bundle") == 2
+    assert "--using dvae=" in capsys.readouterr().err
+    assert train(*transformer, "--set", "steps=2", "--resume") == 0
+    Path("A").rename("moved")
+    assert train(*transformer, "--set", "steps=3", "--resume") == 2
+    assert "is not here" in capsys.readouterr().err
+    assert train(*transformer, "--set", "steps=3", "--resume", "--using", "dvae=moved/bundle") == 0
+
+
 def test_dry_run_writes_nothing(pictures: Path, capsys: Capture):
     """The plan alone."""
     assert main(["train", "dalle1_dvae_tiny", "--data", str(pictures), "--set", "batch=2", "--dry-run"]) == 0

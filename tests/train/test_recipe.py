@@ -45,7 +45,7 @@ def test_set_reaches_every_level():
 def test_saved_recipe_comes_back(tmp_path: Path):
     """--resume needs no --set of the first day again: recipe.json holds every field."""
     changed = override(recipe(), ["optim.name=muon", "schedule.steps=7", "task.dropout=0.25", "clip=0"])
-    (tmp_path / "recipe.json").write_text(json.dumps(describe(changed, Pictures())))
+    (tmp_path / "recipe.json").write_text(json.dumps(describe(changed, Pictures(), {})))
     assert saved_recipe(recipe(), tmp_path) == changed
     with pytest.raises(BadInput, match="holds a run of made_up, not of other"):
         saved_recipe(recipe(name="other"), tmp_path)

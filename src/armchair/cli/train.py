@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,15 +67,17 @@ def command(
         )
     chosen = load_recipe(recipe)
     folder = Path("runs") / recipe if out is None else out
-    stages = shipped_stages(chosen) | {name: open_bundle(place) for name, place in map(stage, using or [])}
     from armchair.train import build_task, run, saved_recipe
 
+    given = {name: open_bundle(place) for name, place in map(stage, using or [])}
+    stages = shipped_stages(chosen) | given
     if resume and (folder / "recipe.json").exists():
         chosen = saved_recipe(chosen, folder)
+        stages |= earlier_stages(folder, given)
     chosen = override(chosen, settings or [])
     source = open_data(chosen, data)
     task = build_task(chosen, stages, None if init is None else open_bundle(init))
-    run(chosen, source=source, task=task, out=folder, resume=resume, dry_run=dry_run)
+    run(chosen, source=source, task=task, out=folder, using=stages, resume=resume, dry_run=dry_run)
     if not dry_run and os.environ.get("RANK", "0") == "0":  # torchrun's first process speaks for all
         line(folder / "bundle")
 
@@ -100,6 +103,20 @@ def shipped_stages(recipe: Recipe) -> dict[str, Bundle]:
         stage: Bundle.open(SHIPPED / name)
         for stage, name in names.items()
         if (SHIPPED / name / MANIFEST).is_file()
+    }
+
+
+def earlier_stages(folder: Path, given: Mapping[str, Bundle]) -> dict[str, Bundle]:
+    """The bundles that a run began with, but for those that are given now. Raises BundleError where one is
+    gone.
+    """
+    from armchair.artist.find import find_digest
+    from armchair.train import saved_using
+
+    return {
+        name: open_bundle(find_digest(was["sha256"], was["folder"], was["bundle"]))
+        for name, was in saved_using(folder).items()
+        if name not in given
     }
 
 

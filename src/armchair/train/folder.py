@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from armchair.core.bundle import Bundle
 from armchair.core.config import fill, to_json
 from armchair.core.errors import BadInput, TrainingError
 from armchair.core.files import write_json
@@ -58,12 +59,12 @@ class RunFolder:
         finally:
             os.close(handle)
 
-    def begin(self, recipe: Recipe, source: Source, resume: bool) -> None:
+    def begin(self, recipe: Recipe, source: Source, using: Mapping[str, Bundle], resume: bool) -> None:
         """Check that this run may start, or go on, here; then write recipe.json.
 
         Raises BadInput where a run is here and `resume` was not asked for, or where it is another run.
         """
-        now = describe(recipe, source)
+        now = describe(recipe, source, using)
         if self.recipe.exists() or self.checkpoints.exists():
             if not resume:
                 raise BadInput(f"{self.path} holds a run already; go on with --resume, or name another --out")
@@ -90,9 +91,13 @@ def _hold(handle: int, path: Path) -> None:
             time.sleep(0.1)
 
 
-def describe(recipe: Recipe, source: Source) -> dict[str, Any]:
-    """recipe.json: the recipe with every field, and what the data was."""
-    return {**to_json(recipe), "source": describe_source(source)}
+def describe(recipe: Recipe, source: Source, using: Mapping[str, Bundle]) -> dict[str, Any]:
+    """recipe.json: the recipe with every field, what the data was, and which bundles of earlier stages."""
+    stages = {
+        stage: {"bundle": bundle.name, "folder": str(bundle.folder), "sha256": bundle.digest}
+        for stage, bundle in using.items()
+    }
+    return {**to_json(recipe), "source": describe_source(source), "using": stages}
 
 
 def describe_source(source: Source) -> dict[str, Any]:
@@ -123,9 +128,13 @@ def saved_recipe(recipe: Recipe, folder: Path) -> Recipe:
     data = saved(folder)
     if data["name"] != recipe.name:
         raise BadInput(f"{folder} holds a run of {data['name']}, not of {recipe.name}")
-    return fill(
-        recipe, {key: value for key, value in data.items() if key != "source"}, str(folder / "recipe.json")
-    )
+    fields = {key: value for key, value in data.items() if key not in ("source", "using")}
+    return fill(recipe, fields, str(folder / "recipe.json"))
+
+
+def saved_using(folder: Path) -> dict[str, dict[str, str]]:
+    """The earlier stages of a run: stage -> the bundle's name, folder and sha256, as they were."""
+    return saved(folder).get("using", {})
 
 
 def _refuse_another(then: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
@@ -143,6 +152,14 @@ def _refuse_another(then: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
         raise BadInput(
             f"{folder} holds a run with ema={then.get('ema')}; it cannot be turned on or off on the way"
         )
+    for stage, bundle in then.get("using", {}).items():
+        old, new = bundle["sha256"], _at(now, f"using.{stage}.sha256")
+        if old != new:
+            raise BadInput(
+                f"{folder} was trained with {stage}={bundle['folder']} ({old[:12]}), now it is "
+                f"{'no bundle' if new is None else new[:12]}; name the old one with --using {stage}=BUNDLE, or "
+                "start again with another --out"
+            )
     old, new = _at(then, "source.samples"), _at(now, "source.samples")
     if old != new:
         raise BadInput(

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from armchair.core.bundle import save_bundle
+from armchair.core.bundle import Bundle, save_bundle
 from armchair.core.config import to_json
 from armchair.core.errors import TrainingError
 from armchair.core.rng import SeedBatch, generator, mix
@@ -42,6 +42,7 @@ def run(
     source: Source,
     task: Task,
     out: str | Path,
+    using: Mapping[str, Bundle] | None = None,
     resume: bool = False,
     dry_run: bool = False,
     progress: bool = True,
@@ -49,7 +50,9 @@ def run(
 ) -> Path:
     """Train `task` on `source` as the recipe says, in the folder `out`, and write its bundle; returns `out`.
 
-    resume: go on from the newest good checkpoint in `out`; at once done where the run is finished.
+    using: the earlier stages that the task was built with; recipe.json names them, and a resumed run must
+    have the same. resume: go on from the newest good checkpoint in `out`; at once done where the run is
+    finished.
     dry_run: print the plan and write nothing.  held_out: samples for `task.evaluate`; None: `source`.
     Started by torchrun, the processes share each batch. Raises BadInput for a folder that holds another run
     or a batch that cannot be split, TrainingError for a loss or gradient that is not finite or a damaged
@@ -66,7 +69,7 @@ def run(
     with contextlib.ExitStack() as stack:
         if main:
             stack.enter_context(folder.lock())
-            folder.begin(recipe, source, resume)
+            folder.begin(recipe, source, {} if using is None else using, resume)
         found = agree(accelerator, checkpoint.resume_point(folder.checkpoints) if main else None)
         if found is not None and int(found.name) >= recipe.steps and (folder.bundle / "bundle.json").exists():
             return folder.path
@@ -156,6 +159,7 @@ def export(run_folder: str | Path, out: str | Path, *, task: Task, source: Sourc
     _load_weights(task.net, {**kept.model, **kept.ema})
     task.net.eval()
     description = recipe.pop("source")
+    recipe.pop("using", None)
     with torch.no_grad():
         write_bundle(Path(out), task, recipe, description, kept.state, replace=False)
     return Path(out)
