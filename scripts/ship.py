@@ -1,8 +1,9 @@
-"""Turn a trained dalle1 bundle into the shipped one: shared text, a better decoder, chosen sampling.
+"""Turn a trained bundle into a shipped one: what others ship is pointed at, drawing options are chosen.
 
-Run      python scripts/ship.py runs/dalle1/bundle --out src/armchair/bundles/dalle1 [--dvae BUNDLE] \\
-             [--guidance 2 --temperature 0.9 --top-k 64] [--scores FILE]
-Checks   that the other dVAE has the same encoder, bit for bit: the transformer has learned its codes
+Run      python scripts/ship.py runs/clip/bundle --name clip
+         python scripts/ship.py runs/dalle1/bundle --name dalle1 --default guidance=3 --default top_k=256 \\
+             [--component dvae=runs/dvae/bundle] [--scores FILE] [--out FOLDER]
+Checks   that a dVAE from elsewhere has the same encoder, bit for bit: the transformer has learned its codes
 """
 
 import argparse
@@ -12,9 +13,17 @@ from typing import Any
 
 import torch
 
-from armchair.core.bundle import Bundle, Component, Shared, save_bundle
+from armchair.core.bundle import (
+    SHIPPED,
+    Bundle,
+    Component,
+    ComponentEntry,
+    Shared,
+    component_hash,
+    save_bundle,
+)
 from armchair.core.images import to_image
-from armchair.dalle1.pipeline import PLAIN, Dalle1
+from armchair.weights.kinds import PIPELINES, pipeline_class
 
 GOLDEN = ("a red apple", 1)
 
@@ -24,54 +33,62 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--name", default="dalle1")
-    parser.add_argument("--dvae", type=Path, help="a bundle with a better decoder for the same codes")
-    parser.add_argument("--text", type=Path, default=Path("src/armchair/bundles/text"))
-    parser.add_argument("--guidance", type=float, default=1.0)
-    parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--top-k", type=int)
-    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--out", type=Path, help="default: where the package keeps the bundle of that name")
+    parser.add_argument("--component", action="append", default=[], metavar="NAME=BUNDLE")
+    parser.add_argument("--default", action="append", default=[], metavar="OPTION=VALUE")
     parser.add_argument("--scores", type=Path, help="JSON to put in place of the bundle's scores")
     args = parser.parse_args()
+    out = SHIPPED / args.name if args.out is None else args.out
 
-    old = Bundle.open(args.bundle)
-    dvae = old if args.dvae is None else Bundle.open(args.dvae)
-    check_encoders(old, dvae)
-    text = Bundle.open(args.text)
-    if text.bytes("text") != old.bytes("text"):
-        raise SystemExit(f"{args.bundle} was trained on another tokenizer than {args.text}")
-    components: dict[str, Component | Shared] = {
-        "dvae": Component(config=dvae.config("dvae"), tensors=dvae.tensors("dvae"), storage="float16"),
-        "text": text.share("text"),
-        "transformer": Component(
-            config=old.config("transformer"), tensors=old.tensors("transformer"), storage="int8"
-        ),
-        "words": Component(config=old.config("words"), file=old.bytes("words"), storage="file"),
-    }
-    chosen = {key: getattr(args, key) for key in PLAIN}
+    trained = Bundle.open(args.bundle)
+    homes = {name: trained for name in trained.components}
+    for name, place in (pair.split("=", 1) for pair in args.component):
+        homes[name] = Bundle.open(place)
+    check_encoders(trained, homes)
+    options = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in args.default)}
+    others = {name: home.trained for name, home in homes.items() if home is not trained}
     made: dict[str, Any] = {
-        "kind": old.kind,
+        "kind": trained.kind,
         "name": args.name,
-        "components": components,
-        "languages": old.manifest.languages,
-        "licence": old.manifest.licence,
-        "trained": {**old.trained, "dvae": dvae.trained},
-        "scores": old.manifest.scores if args.scores is None else json.loads(args.scores.read_text("utf-8")),
-        "defaults": chosen,
+        "components": {name: component(home, name, args.name) for name, home in homes.items()},
+        "languages": trained.manifest.languages,
+        "licence": trained.manifest.licence,
+        "trained": {**trained.trained, **others},
+        "scores": trained.manifest.scores
+        if args.scores is None
+        else json.loads(args.scores.read_text("utf-8")),
+        "defaults": {**trained.manifest.defaults, **options},
     }
-    first = save_bundle(
-        args.out, **made, replace=True
-    )  # rounded to int8: what the golden picture is drawn with
-    pipeline = Dalle1.from_bundle(first, torch.device("cpu"), torch.float32)
-    prompt, seed = GOLDEN
-    *_, last = pipeline.stream(prompt, [seed], pipeline.sizes[0])
-    save_bundle(args.out, **made, golden=(prompt, seed, to_image(last.images[0])), replace=True)
+    first = save_bundle(out, **made, replace=True)
+    if first.kind in PIPELINES:  # the golden picture is drawn with the weights as they are stored
+        pipeline = pipeline_class(first.kind).from_bundle(first, torch.device("cpu"), torch.float32)
+        prompt, seed = GOLDEN
+        *_, last = pipeline.stream(prompt, [seed], pipeline.sizes[0])
+        save_bundle(out, **made, golden=(prompt, seed, to_image(last.images[0])), replace=True)
 
 
-def check_encoders(one: Bundle, other: Bundle) -> None:
+def component(bundle: Bundle, name: str, target: str) -> Component | Shared:
+    """The component as it is stored, or a pointer to the same one in another shipped bundle."""
+    _, _, entry = bundle.home(name)
+    for folder in sorted(SHIPPED.iterdir()):
+        if folder.name == target or not (folder / "bundle.json").is_file():
+            continue
+        other = Bundle.open(folder)
+        for there, found in other.components.items():
+            if isinstance(found, ComponentEntry) and component_hash(found) == component_hash(entry):
+                return other.share(there)
+    if entry.storage == "file":
+        return Component(config=entry.config, file=bundle.bytes(name), storage="file")
+    return Component(config=entry.config, tensors=bundle.tensors(name), storage=entry.storage)
+
+
+def check_encoders(trained: Bundle, homes: dict[str, Bundle]) -> None:
     """Stops the program where the codes of two dVAEs mean different things."""
-    a, b = one.tensors("dvae"), other.tensors("dvae")
+    other = homes.get("dvae", trained)
+    if other is trained:
+        return
+    a, b = trained.tensors("dvae"), other.tensors("dvae")
     for key, value in a.items():
         if key.startswith("encoder.") and not torch.equal(value, b[key]):
             raise SystemExit(f"the dVAEs differ in {key}: the transformer would not know the codes")
