@@ -2,6 +2,7 @@
 
     pip install --target PEERS --no-deps dalle-pytorch==1.6.6 einops \\
         axial-positional-embedding rotary-embedding-torch
+    pip install --target PEERS --no-deps open_clip_torch==3.3.0
 
 They run as they were published; nothing of theirs is part of Armchair.
 """
@@ -20,6 +21,14 @@ UNUSED = (  # what dalle-pytorch imports at its top and the networks never call
 ).split()
 
 
+class Anything(type):
+    """The class of a class that has every attribute, None."""
+
+    def __getattr__(cls, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
 class StandIn(ModuleType):
     """An empty module: whatever is asked of it is a class that does nothing."""
 
@@ -28,14 +37,17 @@ class StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return type(name, (), {})
+        return Anything(name, (), {})
 
 
 class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Gives a stand-in for each unused package, installed or not."""
 
+    def __init__(self, unused: list[str]):
+        self.unused = unused
+
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name.partition(".")[0] in UNUSED:
+        if name.partition(".")[0] in self.unused:
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
@@ -48,14 +60,23 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def dalle_pytorch(folder: Path | None) -> ModuleType | None:
     """lucidrains' dalle-pytorch from a folder made with pip --target; None where there is none."""
+    return _with_stand_ins("dalle_pytorch", "dalle_pytorch.dalle_pytorch", folder, UNUSED)
+
+
+def open_clip(folder: Path | None) -> ModuleType | None:
+    """open_clip likewise; its pictures' transforms want torchvision, its networks do not."""
+    return _with_stand_ins("open_clip", "open_clip", folder, ["torchvision"])
+
+
+def _with_stand_ins(package: str, module: str, folder: Path | None, unused: list[str]) -> ModuleType | None:
     if folder is not None:
         sys.path.append(str(folder))
-    if importlib.util.find_spec("dalle_pytorch") is None:
+    if importlib.util.find_spec(package) is None:
         return None
-    finder = StandIns()
+    finder = StandIns(unused)
     sys.meta_path.insert(0, finder)
     try:
-        return importlib.import_module("dalle_pytorch.dalle_pytorch")
+        return importlib.import_module(module)
     finally:
         sys.meta_path.remove(finder)
         for name in [name for name, module in sys.modules.items() if isinstance(module, StandIn)]:

@@ -18,7 +18,8 @@ from armchair import load
 from armchair.artist.find import find
 from armchair.core.bundle import Bundle
 from armchair.core.images import contact_sheet
-from armchair.evaluation.singles import SEEDS, Drawn, draw_singles, load_judge, summary
+from armchair.evaluation.singles import SEEDS, Drawn, draw_singles, summary
+from armchair.judge.reading import Reader
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -42,7 +43,8 @@ def main() -> None:
         if (value := getattr(args, name)) is not None
     }
     artist = load(args.model)
-    drawn = list(draw_singles(artist, load_judge(Bundle.open(find(args.judge))), **options))
+    judge = Bundle.open(find(args.judge))
+    drawn = list(draw_singles(artist, Reader.from_bundle(judge), **options))
     result = {
         "benchmark": "dalle1_singles",
         "date": datetime.date.today().isoformat(),
@@ -51,7 +53,7 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "model": artist.bundle.name,
         "digest": artist.bundle.digest,
-        "judge": Bundle.open(find(args.judge)).digest,
+        "judge": judge.digest,
         "seeds": list(SEEDS),
         "options": options or "the bundle's own",
         "scores": summary(drawn),

@@ -17,10 +17,11 @@ from torch.nn import functional as F
 from armchair.dalle1.config import DVAEConfig
 from armchair.dalle1.dvae import (
     DVAE,
-    gumbel_softmax,
+    Relaxed,
     kl_from_uniform,
     logit_laplace_nll,
     map_pixels,
+    relax,
     unmap_pixels,
 )
 
@@ -212,13 +213,13 @@ def test_kl_limits():
     np.testing.assert_allclose(kl_from_uniform(logits).numpy(), theirs, rtol=1e-5)
 
 
-def test_gumbel_softmax_statistics():
+def test_relaxed_codes_statistics():
     """Its largest entry is drawn from softmax(logits) whatever the temperature (the Gumbel-max trick); cold
     it is one-hot, hot it is flat.
     """
     logits = torch.tensor([0.0, 1.0, 2.0, -1.0])[None, :, None, None].expand(1, 4, 100, 100)
     noise = torch.rand(logits.shape, generator=torch.Generator().manual_seed(0))
-    cold, warm, hot = (gumbel_softmax(logits, noise, t) for t in (1e-3, 0.5, 1e3))
+    cold, warm, hot = (relax(logits, noise, t)[0] for t in (1e-3, 0.5, 1e3))
     torch.testing.assert_close(cold.sum(1), torch.ones(1, 100, 100))
     assert torch.equal(cold.argmax(1), warm.argmax(1))
     drawn = torch.bincount(warm.argmax(1).flatten(), minlength=4) / 10_000
@@ -227,11 +228,34 @@ def test_gumbel_softmax_statistics():
     torch.testing.assert_close(hot, torch.full_like(hot, 0.25), rtol=0, atol=0.02)
 
 
-def test_gumbel_softmax_at_the_ends_of_the_noise():
+def test_relaxed_codes_and_their_gradients_equal_the_formula():
+    """It is written for memory, in pieces and with its own backward pass: here is what it must be."""
+    torch.manual_seed(0)
+    B, K, h, w = 2, 7, 5, 4  # 40 cells: not a multiple of the piece
+    assert B * h * w % Relaxed.CELLS != 0
+    uniform = torch.rand(B, K, h, w)
+    ours, plain = (torch.randn(B, K, h, w, generator=torch.Generator().manual_seed(1)) for _ in range(2))
+    weight, amount = torch.randn(B, K, h, w), torch.randn(B, h, w)
+    ours.requires_grad_()
+    plain.requires_grad_()
+
+    z, kl = relax(ours, uniform, 0.7)
+    ((z * weight).sum() + (kl * amount).sum()).backward()
+    gumbel = -torch.log(-torch.log(uniform))
+    expected = torch.softmax((plain + gumbel) / 0.7, dim=1)
+    ((expected * weight).sum() + (kl_from_uniform(plain) * amount).sum()).backward()
+    torch.testing.assert_close(z, expected)
+    torch.testing.assert_close(kl, kl_from_uniform(plain))
+    assert ours.grad is not None
+    assert plain.grad is not None
+    torch.testing.assert_close(ours.grad, plain.grad)
+
+
+def test_relaxed_codes_at_the_ends_of_the_noise():
     """A uniform number of exactly 0 occurs in every large batch: no NaN, forward or backward."""
     logits = torch.randn(1, 4, 1, 2, requires_grad=True)
     noise = torch.tensor([[0.0, 0.3, 1 - 2**-24, 0.5], [0.2, 0.0, 0.4, 0.6]]).T[None, :, None, :]
-    z = gumbel_softmax(logits, noise, 1 / 16)
+    z, _ = relax(logits, noise, 1 / 16)
     assert z[0, 0, 0, 0] == 0 and z[0, 1, 0, 1] == 0
     (z * torch.randn(z.shape)).sum().backward()
     assert z.isfinite().all() and logits.grad is not None and logits.grad.isfinite().all()

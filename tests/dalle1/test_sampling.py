@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from armchair.core.errors import BadInput
+from armchair.core.packing import pack, unpack
 from armchair.core.rng import SeedBatch
 from armchair.dalle1.config import TransformerConfig
 from armchair.dalle1.sampling import Decoder, choose, guided, sample
@@ -96,14 +97,16 @@ def test_a_seed_draws_the_same_codes_in_any_company(guidance):
 
 
 @pytest.mark.parametrize("guided", [False, True])
-def test_logits_have_the_same_bits_in_any_company(guided):
+@pytest.mark.parametrize("storage", ["float32", "int8"])
+def test_logits_have_the_same_bits_in_any_company(guided, storage):
     """What the test above rests on, where no sampling hides a difference: exact equality of every logit at
-    widths as shipped.
+    widths as shipped, for weights in full precision and as a bundle keeps them.
     """
     config = TransformerConfig(
         text_vocab=50, image_vocab=300, text_length=24, grid=5, width=128, depth=2, heads=2, conv_kernel=3
     )
     net = network(replace(config, patterns=("row", "column")))
+    net.load_state_dict(unpack(pack(net.state_dict(), storage)))
     decoder = Decoder(net)
     texts = torch.stack([caption(net), torch.full_like(caption(net), PAD)][: 1 + guided])
     codes = torch.randint(300, (1, 25), generator=torch.Generator().manual_seed(0)).expand(13, -1).clone()
@@ -180,7 +183,7 @@ def test_the_text_is_read_once_for_all_images():
         Decoder(net).begin(caption(net).unsqueeze(0), torch.empty(0, dtype=torch.int64), n) for n in (1, 9)
     )
     for a, b in zip(one.caches, many.caches, strict=True):
-        assert a.prefix_k.shape == b.prefix_k.shape == (1, 2, 16, 6)
+        assert a.prefix_k.shape == b.prefix_k.shape == (1, 2, 6, 16)
         assert torch.equal(a.prefix_k, b.prefix_k)
 
 

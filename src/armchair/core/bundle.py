@@ -6,11 +6,12 @@ Knows no system. Every file is checked against its sha256 before a byte of it is
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,8 +21,11 @@ from armchair.core.errors import BadInput, BundleError, nearest
 from armchair.core.files import dump_json, new_folder
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
     from torch import Tensor
+
+    from armchair.core.tensorfile import Lazy, Mapped
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -43,7 +47,7 @@ class ComponentEntry:
     """A component as bundle.json lists it."""
 
     config: dict[str, Any]
-    storage: str  # float32, float16, bfloat16, int8 or file
+    storage: str  # float32, float16, bfloat16, int8, mixed or file
     files: list[FileEntry]
     tensors: dict[str, list[int]] = field(default_factory=dict[str, list[int]])  # name -> shape once unpacked
 
@@ -94,6 +98,14 @@ class Component:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Streamed:
+    """A component to be saved with one tensor in memory at a time, each in the type that it has."""
+
+    config: dict[str, Any]
+    tensors: Mapping[str, Lazy]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shared:
     """A component to be saved as a pointer into another bundle, which must be there when this one is
     opened.
@@ -109,7 +121,7 @@ def save_bundle(
     *,
     kind: str,
     name: str,
-    components: Mapping[str, Component | Shared],
+    components: Mapping[str, Component | Streamed | Shared],
     languages: Iterable[str],
     licence: str,
     trained: Mapping[str, Any],
@@ -235,26 +247,26 @@ class Bundle:
             raise BundleError(f"{bundle.folder}: component {name} holds tensors, not a file")
         return bundle._checked(name, entry.files[0])
 
-    def tensors(self, name: str) -> dict[str, Tensor]:
-        """A component's tensors as float32, int8 unpacked. Raises BundleError for a changed byte or missing
+    def tensors(self, name: str, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+        """A component's tensors in a floating type (None is float32), int8 unpacked. What is stored in that
+        type is mapped, and takes memory as it is read. Raises BundleError for a changed byte or a missing
         tensor.
         """
-        from armchair.core.packing import read, unpack
+        import torch
+
+        from armchair.core.packing import unpack
+        from armchair.core.tensorfile import TensorFileError
 
         bundle, name, entry = self.home(name)
         if entry.storage == "file":
             raise BundleError(f"{bundle.folder}: component {name} is a file, not tensors")
-        stored: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         for file in entry.files:
             try:
-                stored.update(read(bundle._checked(name, file)))
-            except (ValueError, OSError, RuntimeError) as error:
-                raise BundleError(f"{bundle.folder / file.path} is no safetensors file: {error}") from error
-            except Exception as error:  # safetensors raises its own class for a bad header
-                if type(error).__name__ != "SafetensorError":
-                    raise
-                raise BundleError(f"{bundle.folder / file.path} is no safetensors file: {error}") from error
-        tensors = unpack(stored)
+                area = bundle._mapped(name, file)
+                tensors |= unpack(area.tensors(), torch.float32 if dtype is None else dtype, area.release)
+            except TensorFileError as error:
+                raise BundleError(str(error)) from error
         for key, shape in entry.tensors.items():
             if key not in tensors:
                 raise BundleError(f"{bundle.folder}: component {name}: tensor {key} is missing")
@@ -299,17 +311,30 @@ class Bundle:
 
     def _checked(self, name: str, file: FileEntry) -> bytes:
         data = _read(self.folder / file.path)
-        if len(data) != file.bytes:
+        self._same(name, file, len(data), lambda: _hash(data))
+        return data
+
+    def _mapped(self, name: str, file: FileEntry) -> Mapped:
+        from armchair.core.tensorfile import Mapped
+
+        with _reading(self.folder / file.path):
+            area = Mapped(self.folder / file.path)
+        self._same(name, file, len(area), area.sha256)
+        return area
+
+    def _same(self, name: str, file: FileEntry, size: int, sha256: Callable[[], str]) -> None:
+        """Raises BundleError for a file that is not the one in bundle.json."""
+        if size != file.bytes:
             raise BundleError(
                 f"{self.folder / file.path} is cut short: component {name} has {file.bytes:,} bytes "
-                f"in {MANIFEST}, the file {len(data):,}"
+                f"in {MANIFEST}, the file {size:,}"
             )
-        if _hash(data) != file.sha256:
+        found = sha256()
+        if found != file.sha256:
             raise BundleError(
                 f"{self.folder / file.path} is damaged: component {name} has sha256 {file.sha256[:12]} "
-                f"in {MANIFEST}, the file {_hash(data)[:12]}"
+                f"in {MANIFEST}, the file {found[:12]}"
             )
-        return data
 
 
 def verify(folder: str | Path) -> list[str]:
@@ -362,9 +387,23 @@ def component_hash(entry: ComponentEntry) -> str:
     return hashes[0] if len(hashes) == 1 else _hash("\n".join(hashes).encode())
 
 
-def _save_component(folder: Path, name: str, component: Component | Shared) -> ComponentEntry | SharedEntry:
+def _save_component(
+    folder: Path, name: str, component: Component | Streamed | Shared
+) -> ComponentEntry | SharedEntry:
     if isinstance(component, Shared):
         return SharedEntry(bundle=component.bundle, component=component.component, sha256=component.sha256)
+    if isinstance(component, Streamed):
+        from armchair.core.packing import storage_of, stream
+
+        return ComponentEntry(
+            config=to_json(component.config),
+            storage=storage_of(component.tensors),
+            files=[
+                FileEntry(path=path, bytes=size, sha256=sha256)
+                for path, size, sha256 in stream(folder, name, component.tensors)
+            ],
+            tensors={key: list(value.shape) for key, value in sorted(component.tensors.items())},
+        )
     if (component.tensors is None) == (component.file is None):
         raise BadInput(f"component {name} needs either tensors or a file")
     if component.file is not None:
@@ -407,8 +446,14 @@ def _parse(data: dict[str, Any], path: Path) -> Manifest:
 
 
 def _read(path: Path) -> bytes:
-    try:
+    with _reading(path):
         return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Generator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise BundleError(f"{path} is missing") from None
     except OSError as error:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
 
 from armchair.core.errors import BadInput, BundleError
+from armchair.core.tensorfile import Lazy, write
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SHARD_BYTES = 15 * 2**20  # a component over this is cut into NAME-1-of-2.safetensors and so on
+STREAM_BYTES = 2 * 2**30  # likewise for one that is written as a stream
+MIXED = "mixed"  # a storage: every tensor in the type that it came in
 STORAGE = {
     "float32": torch.float32,
     "float16": torch.float16,
@@ -55,16 +59,26 @@ def pack(tensors: Mapping[str, Tensor], storage: str, name: str = "") -> dict[st
     return packed
 
 
-def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Stored tensors as float32 (integers and bools as they are), int8 multiplied by its scale."""
+def unpack(
+    stored: Mapping[str, Tensor],
+    dtype: torch.dtype = torch.float32,
+    converted: Callable[[], None] = lambda: None,
+) -> dict[str, Tensor]:
+    """Stored tensors in a floating type (integers and bools as they are), int8 multiplied by its scale. What
+    has the type already is not copied.
+
+    converted: called after each tensor that is.
+    """
     tensors: dict[str, Tensor] = {}
     for key, value in stored.items():
         if key.endswith(SCALE) and _is_packed(stored, key.removesuffix(SCALE)):
             continue
         if _is_packed(stored, key):
-            tensors[key] = dequantize(value, stored[key + SCALE])
+            tensors[key] = dequantize(value, stored[key + SCALE]).to(dtype)
         else:
-            tensors[key] = value.float() if value.is_floating_point() else value
+            tensors[key] = value.to(dtype) if value.is_floating_point() else value
+        if tensors[key] is not value:
+            converted()
     return tensors
 
 
@@ -100,17 +114,33 @@ def shards(name: str, packed: Mapping[str, Tensor], limit: int = SHARD_BYTES) ->
             size = 0
         groups[-1].update(pair)
         size += cost
-    total = len(groups)
-    names = (
-        [f"{name}.safetensors"]
-        if total == 1
-        else [f"{name}-{i + 1}-of-{total}.safetensors" for i in range(total)]
-    )
+    names = [f"{name}{_shard(i, len(groups))}.safetensors" for i in range(len(groups))]
     return {file: safetensors.torch.save(group) for file, group in zip(names, groups, strict=True)}
 
 
-def read(data: bytes) -> dict[str, Tensor]:
-    return safetensors.torch.load(data)
+def stream(
+    folder: Path, name: str, tensors: Mapping[str, Lazy], limit: int = STREAM_BYTES
+) -> list[tuple[str, int, str]]:
+    """Write tensors as they are into a folder, one in memory at a time -> (file name, bytes, sha256) of each
+    file.
+    """
+    groups: list[dict[str, Lazy]] = [{}]
+    size = 0
+    for key in sorted(tensors):
+        if groups[-1] and size + tensors[key].bytes > limit:
+            groups.append({})
+            size = 0
+        groups[-1][key] = tensors[key]
+        size += tensors[key].bytes
+    names = [f"{name}{_shard(i, len(groups))}.safetensors" for i in range(len(groups))]
+    return [(file, *write(folder / file, group)) for file, group in zip(names, groups, strict=True)]
+
+
+def storage_of(tensors: Mapping[str, Lazy]) -> str:
+    """The storage of tensors that are kept as they are: their one floating type, or MIXED."""
+    types = {tensor.dtype for tensor in tensors.values() if tensor.dtype.is_floating_point}
+    names = [name for name, dtype in STORAGE.items() if name != "int8" and types == {dtype}]
+    return names[0] if names else MIXED
 
 
 def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -129,6 +159,10 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
     if extra:
         raise BundleError(f"{where}: tensor {extra[0]} has no place in the network ({len(extra)} such)")
     module.load_state_dict(dict(tensors), assign=True)
+
+
+def _shard(index: int, total: int) -> str:
+    return "" if total == 1 else f"-{index + 1}-of-{total}"
 
 
 def _is_packed(stored: Mapping[str, Tensor], key: str) -> bool:

@@ -21,7 +21,7 @@ from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
 from armchair.dalle1.codebook import fit_codebook
 from armchair.dalle1.config import DVAEConfig
-from armchair.dalle1.dvae import DVAE, gumbel_softmax, kl_from_uniform, logit_laplace_nll, map_pixels
+from armchair.dalle1.dvae import DVAE, kl_from_uniform, logit_laplace_nll, map_pixels, relax
 from armchair.data.augment import augment_dvae, centre
 
 if TYPE_CHECKING:
@@ -114,12 +114,14 @@ class DVAETask:
         temperature, beta = self.temperature(batch.step), self.beta(batch.step)
         logits = self.net.encoder(x)  # (B, K, h, w)
         if self.config.frozen_encoder:
+            kl = kl_from_uniform(logits)
             mu, log_scale = self.net.decoder.lookup(logits.argmax(dim=1))
         else:
-            mu, log_scale = self.net.decoder(gumbel_softmax(logits, _noise(logits, rng), temperature))
+            z, kl = relax(logits, _noise(logits, rng), temperature)
+            mu, log_scale = self.net.decoder(z)
         share = 1 / batch.totals["samples"]
         nll = self._nll(x, mu, log_scale).sum() * share
-        kl = kl_from_uniform(logits).sum(dim=(1, 2)).sum() * share / x[0].numel()
+        kl = kl.sum(dim=(1, 2)).sum() * share / x[0].numel()
         used, perplexity = codebook_use(logits.detach().argmax(dim=1), logits.shape[1])
         here = len(batch) * share
         return nll + beta * kl, {
@@ -169,10 +171,10 @@ class DVAETask:
             logits = self.net.encoder(x)
             codes = logits.argmax(dim=1)
             noise = _noise(logits, rng.subset(slice(start, start + len(image))))
-            soft = gumbel_softmax(logits, noise, self.config.temperature)
+            soft, kl = relax(logits, noise, self.config.temperature)
             sums["nll_soft"] += self._nll(x, *self.net.decoder(soft)).sum().item()
             sums["nll_hard"] += self._nll(x, *self.net.decoder.lookup(codes)).sum().item()
-            sums["kl"] += kl_from_uniform(logits).sum().item() / x[0].numel()
+            sums["kl"] += kl.sum().item() / x[0].numel()
             error = (self.net.decode(codes) - image).square().mean(dim=(1, 2, 3))
             sums["psnr"] += (-10 * torch.log10(error.clamp_min(1e-10))).sum().item()
             counts += torch.bincount(codes.flatten().cpu(), minlength=len(counts))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from armchair.core.config import from_json
 from armchair.core.errors import BadInput
@@ -15,6 +15,7 @@ from armchair.core.images import square, to_tensor
 from armchair.core.packing import fill_module
 from armchair.core.rng import SeedBatch
 from armchair.core.step import Preview
+from armchair.core.unfilled import Unfilled
 from armchair.dalle1.config import DVAEConfig, TransformerConfig
 from armchair.dalle1.dvae import DVAE
 from armchair.dalle1.sampling import Decoder, sample
@@ -51,7 +52,11 @@ class Dalle1:
         side = dvae.config.image_size
         self.sizes = [f"{side}x{side}"]
         self.defaults: Mapping[str, Any] = {**PLAIN, **({} if defaults is None else defaults)}
-        self.decoder = Decoder(net)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The transformer packed for drawing, when the first picture is drawn."""
+        return Decoder(self.net)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> Dalle1:
@@ -111,22 +116,6 @@ class Dalle1:
     @property
     def _device(self) -> torch.device:
         return next(self.dvae.parameters()).device
-
-
-class Unfilled(TorchFunctionMode):
-    """Networks made here skip their random weights, which a bundle's replace: faster, and torch's global
-    generator is left alone.
-    """
-
-    RANDOM = frozenset({"normal_", "uniform_", "kaiming_uniform_"})
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        given = {} if kwargs is None else kwargs
-        if func.__name__ in self.RANDOM:
-            return args[0] if args else given["tensor"]
-        return func(*args, **given)
 
 
 def caption_tokens(ids: Sequence[int], text_places: int) -> Tensor:

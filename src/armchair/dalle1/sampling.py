@@ -93,7 +93,7 @@ class Decoder:
     """The transformer, packed once for drawing; later changes of the network's weights do not reach it.
 
     Products run in the precision of the network's parameters, all else in fp32. G texts (2 under guidance), B
-    images of each, R = padded(G * B) rows, N cells, D width, K codes.
+    images of each, P = G * B rows and the idle ones that products need, N cells, D width, K codes.
     """
 
     @torch.no_grad()
@@ -103,6 +103,7 @@ class Decoder:
         self.device = net.image_head.weight.device
         self.blocks = [PackedBlock(cast(Block, block)) for block in net.blocks]
         self.norm, self.head = PackedNorm(net.norm), PackedLinear(net.image_head)
+        self.multiple = max(part.multiple for part in (self.head, *self.blocks))
         cell = torch.arange(net.config.image_length, device=self.device)
         rows, columns = net.row_embedding.weight, net.column_embedding.weight
         self.cells = (rows[cell // net.config.grid] + columns[cell % net.config.grid]).detach()  # (N, D)
@@ -139,7 +140,7 @@ class Drawing:
         """code (B,) of the cell before, None for the first -> logits of the next cell (G, B, K) fp32"""
         decoder, rows = self.decoder, self.texts * self.images
         place = self.cell - decoder.shift
-        x = self.last.new_zeros(padded(rows), self.last.shape[-1])  # (R, D)
+        x = self.last.new_zeros(padded(rows, decoder.multiple), self.last.shape[-1])  # (P, D)
         x[:rows].view(self.texts, self.images, -1)[:] = self._embed(place, code)
         if place >= 0:
             for block, cache in zip(decoder.blocks, self.caches, strict=True):

@@ -1,11 +1,19 @@
 """Attention over a sequence: causal, sparse or over everything."""
 
-from typing import cast
+from functools import lru_cache
+from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from armchair.nn import sparse
 from armchair.nn.sparse import BlockedAttention, Places, block_cells, blocks_of, dense_mask
+
+# Places up to which products beat SDPA in bf16 on a CPU: 1.2 to 1.8 times as fast without a gradient; with
+# one 4 times at 64 places and 1.5 at 1,024.
+LONGEST = 1024
 
 
 def attend(
@@ -21,7 +29,46 @@ def attend(
 
     mask: broadcast to (B, h, Q, K), bool (True = look) or added to the scores; scale: None is 1 / sqrt(d).
     """
+    if mask is None and scale is None and _products_pay(q, k):
+        return cast(Tensor, ProductAttention.apply(q, k, v, causal))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale)
+
+
+class ProductAttention(torch.autograd.Function):
+    """Attention as batched matrix products, forward and backward: for bf16 on a CPU.
+
+    The scores are rounded to bf16 before the softmax, as in `BlockedAttention`.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
+        """q (B, h, Q, d), k, v (B, h, K, d) of one dtype -> (B, h, Q, d)"""
+        flat = [x.flatten(0, 1) for x in (q, k, v)]
+        with torch.autocast(q.device.type, enabled=False):
+            out, weights = sparse.attend(*flat, bias=_bias(q.shape[2], k.shape[2], causal, q.dtype))
+        ctx.save_for_backward(*flat, out, weights)
+        ctx.heads = q.shape[:2]
+        return out.unflatten(0, ctx.heads)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        (g,) = grads
+        with torch.autocast(g.device.type, enabled=False):
+            dq, dk, dv = sparse.attend_backward(g.flatten(0, 1), *ctx.saved_tensors)
+        return dq.unflatten(0, ctx.heads), dk.unflatten(0, ctx.heads), dv.unflatten(0, ctx.heads), None
+
+
+def _products_pay(q: Tensor, k: Tensor) -> bool:
+    short = max(q.shape[2], k.shape[2]) <= LONGEST
+    return short and q.device.type == "cpu" and q.dtype == torch.bfloat16
+
+
+@lru_cache(maxsize=64)
+def _bias(queries: int, keys: int, causal: bool, dtype: torch.dtype) -> Tensor:
+    """(Q, K), 0 where a query may look, -inf elsewhere"""
+    bias = torch.zeros(queries, keys, dtype=dtype)
+    return bias.masked_fill_(torch.ones_like(bias).triu(1).bool(), float("-inf")) if causal else bias
 
 
 class Attention(nn.Module):

@@ -15,7 +15,6 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import ftfy
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -35,6 +34,8 @@ _PLAIN = re.compile("[ -%'-~가-힣]*")  # printable ASCII without &, and Hangul
 def normalise(text: str) -> str:
     """Mended (ftfy), NFC, lower-case, single spaces: the form in which captions are counted and compared."""
     if _PLAIN.fullmatch(text) is None:
+        import ftfy  # a tenth of a second
+
         text = ftfy.fix_text(text)
     return unicodedata.normalize("NFC", " ".join(text.lower().split()))
 

@@ -1,0 +1,91 @@
+"""Attention over a picture that reads words too."""
+
+import torch
+from torch import Tensor, nn
+
+from armchair.nn.attention import attend
+
+
+class KeyedAttention(nn.Module):
+    """x + attention of every cell over all cells and all tokens: the tokens' keys and values stand before the
+    picture's own (arXiv:2112.10741, section 4.1).
+
+    B batch, C channels, h heads of width d, L tokens of width W.
+    """
+
+    def __init__(
+        self, width: int, head_width: int, context_width: int, *, groups: int = 32, qk_norm: bool = False
+    ):
+        """context_width: of the tokens; 0 is a block that reads the picture alone
+        qk_norm: RMS-normalise queries and keys: not in GLIDE, steadier at high learning rates
+        """
+        super().__init__()
+        self.heads = width // head_width
+        self.qk_norm = qk_norm
+        self.norm = nn.GroupNorm(groups, width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.context_kv = nn.Linear(context_width, 2 * width) if context_width else None
+        self.q_norm = nn.RMSNorm(head_width) if qk_norm else nn.Identity()
+        self.k_norm = nn.RMSNorm(head_width) if qk_norm else nn.Identity()
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, context: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W), context (B, L, W), keep (B, L) bool: False is no token -> (B, C, H, W)"""
+        h = self.norm(x).permute(0, 2, 3, 1).flatten(1, 2)  # (B, H W, C), no copy where x is channels last
+        q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, h, H W, d)
+        mask = None
+        if self.context_kv is not None:
+            assert context is not None
+            own = self.context_kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            k, v = torch.cat([own[0], k], dim=2), torch.cat([own[1], v], dim=2)  # (B, h, L + H W, d)
+            if keep is not None:
+                mask = nn.functional.pad(keep, (0, q.shape[2]), value=True)[:, None, None, :]
+        if self.qk_norm:  # in fp32 under autocast too
+            q, k = self.q_norm(q.float()).to(v.dtype), self.k_norm(k.float()).to(v.dtype)
+        h = self.out(attend(q, k, v, mask=mask).transpose(1, 2).flatten(2))  # (B, H W, C)
+        return x + h.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+
+
+class KeyedBlock(nn.Module):
+    """A causal transformer block that reads a context too: the context's keys and values stand before the
+    sequence's own, and every place sees all of them.
+
+    B batch, L places, D width, h heads of width d, S tokens of width W.
+    """
+
+    def __init__(
+        self, width: int, heads: int, context_width: int, *, mlp_ratio: int = 4, qk_norm: bool = False
+    ):
+        super().__init__()
+        self.heads = heads
+        self.qk_norm = qk_norm
+        self.attention_norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.context_kv = nn.Linear(context_width, 2 * width)
+        self.q_norm = nn.RMSNorm(width // heads) if qk_norm else nn.Identity()
+        self.k_norm = nn.RMSNorm(width // heads) if qk_norm else nn.Identity()
+        self.out = nn.Linear(width, width)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width)
+        )
+
+    def context(self, context: Tensor) -> Tensor:
+        """context (B, S, W) -> (2, B, h, S, d), keys and values, the same for all places"""
+        k, v = self.context_kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return torch.stack([self._normed(k, self.k_norm, v), v])
+
+    def forward(self, x: Tensor, before: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, L, D), before (2, B, h, P, d) keys and values of the P places that all of x may see,
+        mask broadcasting to (B, h, L, P + L) bool -> (B, L, D) and (2, B, h, P + L, d) with those of x added
+        """
+        qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = self._normed(qkv[0], self.q_norm, qkv[2]), self._normed(qkv[1], self.k_norm, qkv[2])
+        kv = torch.cat([before, torch.stack([k, qkv[2]])], dim=3)
+        x = x + self.out(attend(q, kv[0], kv[1], mask=mask).transpose(1, 2).flatten(2))
+        return x + self.mlp(self.mlp_norm(x)), kv
+
+    def _normed(self, x: Tensor, norm: nn.Module, like: Tensor) -> Tensor:
+        return norm(x.float()).to(like.dtype) if self.qk_norm else x

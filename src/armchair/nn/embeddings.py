@@ -1,0 +1,33 @@
+"""Numbers as vectors: the timestep."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def sinusoid(t: Tensor, width: int, max_period: float = 10_000.0) -> Tensor:
+    """t (B,) of any number type -> (B, width) float32: cosines first, then sines, as GLIDE and ADM have it
+
+    Frequencies fall geometrically from 1 to nearly 1 / max_period.
+    """
+    half = width // 2
+    steps = torch.arange(half, dtype=torch.float32, device=t.device) / half
+    angles = t.float()[:, None] * torch.exp(-math.log(max_period) * steps)  # (B, width / 2)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class TimeEmbedding(nn.Module):
+    """Sinusoid, Linear, SiLU, Linear."""
+
+    def __init__(self, width: int, out: int):
+        """width: of the sinusoid, even; out: of the result"""
+        super().__init__()
+        self.width = width
+        self.up = nn.Linear(width, out)
+        self.down = nn.Linear(out, out)
+
+    def forward(self, t: Tensor) -> Tensor:
+        """t (B,) -> (B, out)"""
+        h = self.up(sinusoid(t, self.width).to(self.up.weight.dtype))
+        return self.down(nn.functional.silu(h))

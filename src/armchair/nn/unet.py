@@ -1,0 +1,191 @@
+"""The U-Net of ADM (arXiv:2105.05233) and GLIDE (arXiv:2112.10741), over a list of levels.
+
+    x ─ stem ─► level 0 ─ down ─► level 1 ─ ... ─► level n ─► middle ─► level n ─ ... ─ up ─► level 0 ─► out
+                   └───────────── every output on the way down is read on the way up ──────────┘
+
+One skeleton for DALL·E 2's decoder, the upsamplers (no attention at all) and latent denoisers.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from armchair.nn.cross import KeyedAttention
+from armchair.nn.embeddings import TimeEmbedding
+from armchair.nn.resnet import ResBlock, conv
+
+AttentionKind = Literal["keys"]  # the tokens' keys stand beside the picture's own
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelSpec:
+    """One resolution; the next level has half of it."""
+
+    width: int  # channels
+    depth: int  # residual blocks on the way down; one more on the way up
+    attention: AttentionKind | None = None  # after each residual block
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """The skeleton. The defaults are those of ADM and GLIDE."""
+
+    channels_in: int = 3
+    channels_out: int = 3
+    levels: tuple[LevelSpec, ...]  # the finest first
+    middle_attention: AttentionKind | None = None  # between the two middle blocks
+    patch: int = (
+        1  # squares of so many pixels a side become channels, so that the first level is as much smaller
+    )
+    time_width: int = 512  # of the timestep's sinusoid; its embedding is four times as wide
+    context_width: int = 0  # of the tokens that attention reads; 0: none
+    head_width: int = 64  # channels of an attention head
+    groups: int = 32  # of the group norms
+    dropout: float = 0.0  # in the residual blocks
+    qk_norm: bool = False  # RMS-normalise queries and keys: not in the papers
+
+    def __post_init__(self) -> None:
+        if not self.levels:
+            raise ValueError("levels is empty; a U-Net has one or more")
+        if self.time_width % 2:
+            raise ValueError(f"time_width {self.time_width} is odd: half of it are cosines")
+        for index, level in enumerate(self.levels):
+            if level.depth < 1:
+                raise ValueError(f"levels[{index}] has depth {level.depth}; at least 1 block is needed")
+            if level.width % self.groups:
+                raise ValueError(
+                    f"levels[{index}] has width {level.width}, no multiple of groups {self.groups}"
+                )
+            if level.attention is not None and level.width % self.head_width:
+                raise ValueError(
+                    f"levels[{index}] has width {level.width}, no multiple of head_width {self.head_width}"
+                )
+
+    @property
+    def stride(self) -> int:
+        """Pixels per cell of the coarsest level: what height and width must be multiples of."""
+        return self.patch * 2 ** (len(self.levels) - 1)
+
+    @property
+    def emb_width(self) -> int:
+        """Width of the timestep's embedding, and of what is added to it."""
+        return 4 * self.time_width
+
+
+class Stage(nn.Module):
+    """The blocks of one level on one way: residual blocks, each with its attention, then the resampling."""
+
+    def __init__(
+        self,
+        config: UNetConfig,
+        widths: list[tuple[int, int]],
+        attention: AttentionKind | None,
+        resample: Literal["up", "down"] | None,
+    ):
+        """widths: channels in and out of each block"""
+        super().__init__()
+        shared = {"groups": config.groups, "dropout": config.dropout}
+        self.blocks = nn.ModuleList(ResBlock(*pair, config.emb_width, **shared) for pair in widths)
+        self.attentions = nn.ModuleList(attention_of(config, pair[1]) for pair in widths if attention)
+        last = widths[-1][1]
+        self.resample = (
+            None if resample is None else ResBlock(last, last, config.emb_width, **shared, resample=resample)
+        )
+
+    def block(
+        self, index: int, x: Tensor, emb: Tensor, context: Tensor | None, keep: Tensor | None
+    ) -> Tensor:
+        """Residual block `index` and its attention."""
+        x = self.blocks[index](x, emb)
+        return self.attentions[index](x, context, keep) if self.attentions else x
+
+
+def attention_of(config: UNetConfig, width: int) -> nn.Module:
+    return KeyedAttention(
+        width, config.head_width, config.context_width, groups=config.groups, qk_norm=config.qk_norm
+    )
+
+
+class UNet(nn.Module):
+    """B batch, C channels, H, W pixels (multiples of `config.stride`), E embedding width, L tokens."""
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        self.config = config
+        levels, folded = config.levels, config.patch**2
+        self.time = TimeEmbedding(config.time_width, config.emb_width)
+        self.stem = conv(config.channels_in * folded, levels[0].width, 3)
+
+        width = levels[0].width
+        skips = [width]  # channels of what the way up reads, in the order in which it is made
+        self.down = nn.ModuleList()
+        for index, level in enumerate(levels):
+            widths = [(width, level.width)] + [(level.width, level.width)] * (level.depth - 1)
+            last = index + 1 == len(levels)
+            self.down.append(Stage(config, widths, level.attention, None if last else "down"))
+            width = level.width
+            skips += [width] * (level.depth + (not last))
+
+        self.middle = nn.ModuleList(
+            ResBlock(width, width, config.emb_width, groups=config.groups, dropout=config.dropout)
+            for _ in range(2)
+        )
+        self.middle_attention = attention_of(config, width) if config.middle_attention else None
+
+        self.up = nn.ModuleList()  # the coarsest first
+        for index, level in reversed(list(enumerate(levels))):
+            widths = []
+            for _ in range(level.depth + 1):
+                widths.append((width + skips.pop(), level.width))
+                width = level.width
+            self.up.append(Stage(config, widths, level.attention, "up" if index else None))
+
+        self.norm = nn.GroupNorm(config.groups, width)
+        self.out = conv(width, config.channels_out * folded, 3, zero=True)
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        extra: Tensor | None = None,
+        context: Tensor | None = None,
+        keep: Tensor | None = None,
+    ) -> Tensor:
+        """x (B, C, H, W), t (B,) -> (B, channels_out, H, W)
+
+        extra: (B, E) added to the timestep's embedding.  context: (B, L, context_width) tokens.
+        keep: (B, L) bool, False is no token; None keeps all.
+        """
+        emb = self.time(t)
+        emb = F.silu(emb if extra is None else emb + extra)  # (B, E), activated once for all blocks
+        h = F.pixel_unshuffle(x, self.config.patch) if self.config.patch > 1 else x
+        h = self.stem(h.to(self.stem.weight.dtype).contiguous(memory_format=torch.channels_last))
+
+        skips = [h]
+        for stage in self.down:
+            assert isinstance(stage, Stage)
+            for index in range(len(stage.blocks)):
+                h = stage.block(index, h, emb, context, keep)
+                skips.append(h)
+            if stage.resample is not None:
+                h = stage.resample(h, emb)
+                skips.append(h)
+
+        h = self.middle[0](h, emb)
+        if self.middle_attention is not None:
+            h = self.middle_attention(h, context, keep)
+        h = self.middle[1](h, emb)
+
+        for stage in self.up:
+            assert isinstance(stage, Stage)
+            for index in range(len(stage.blocks)):
+                h = stage.block(index, torch.cat([h, skips.pop()], dim=1), emb, context, keep)
+            if stage.resample is not None:
+                h = stage.resample(h, emb)
+
+        h = self.out(F.silu(self.norm(h)))
+        return F.pixel_shuffle(h, self.config.patch) if self.config.patch > 1 else h
