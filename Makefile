@@ -14,10 +14,10 @@ demo:  ## draw with every shipped bundle, into out/demo.png
 
 test:  ## the tests, in under ten minutes on two cores
 	$(INSTALL) train dev
-	$(BIN)/pytest -n 2 --durations 10 -m "not slow and not network"
+	$(BIN)/pytest -n 2 --durations 10 -m "not slow and not network and not references"
 
-test-all:  ## the slow ones too
-	$(INSTALL) train dev
+test-all:  ## the slow ones too, and those against the published implementations
+	$(INSTALL) train dev references
 	$(BIN)/pytest -n 2 --durations 10 -m "not network"
 
 check:  ## lint, format, types and layers

@@ -23,7 +23,7 @@ def test_starts_as_the_identity():
 
 @pytest.mark.parametrize("resample", [None, "up", "down"])
 def test_by_hand(resample):
-    """The block written out: norm, SiLU, resampling, convolution, norm, scale and shift, SiLU, convolution."""
+    """The block written out: norm, SiLU, resampling, convolution, norm, scale, shift, SiLU, convolution."""
     torch.manual_seed(0)
     block = woken(ResBlock(8, 12, 4, groups=4, resample=resample))
     x, emb = torch.randn(2, 8, 4, 4), torch.randn(2, 4)

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from armchair.artist.artist import Artist, load
-    from armchair.artist.language import caption, chat, expand, score
+    from armchair.artist.language import caption, chat, expand
     from armchair.artist.redo import redo, verify_golden
+    from armchair.artist.scores import score
 
 __all__ = ["Artist", "caption", "chat", "expand", "load", "redo", "score", "verify_golden"]
 
-_HOMES = {"Artist": "artist", "load": "artist", "redo": "redo", "verify_golden": "redo"}
+_HOMES = {
+    "Artist": "artist",
+    "load": "artist",
+    "redo": "redo",
+    "score": "scores",
+    "verify_golden": "redo",
+}
 
 
 def __getattr__(name: str) -> Any:

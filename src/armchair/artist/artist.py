@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from PIL import Image
 
+from armchair.artist import edits
 from armchair.artist.check import check_n, check_options, check_prompt, check_seed, check_size, check_steps
 from armchair.artist.find import find
+from armchair.artist.job import Job
+from armchair.artist.rerank import Ranking, check_rerank
+from armchair.artist.scores import CLIP, load_clip
 from armchair.artist.source import pack_image
 from armchair.core.bundle import Bundle
 from armchair.core.device import pick_device, pick_dtype
@@ -27,6 +30,7 @@ from armchair.text.words import has_hangul, known_words, unseen
 from armchair.weights.kinds import kinds_that, pipeline_class
 
 if TYPE_CHECKING:
+    from armchair.clip.pipeline import ClipModel
     from armchair.weights.kinds import Pipeline
 
 log = logging.getLogger("armchair")
@@ -54,20 +58,6 @@ def load(model: str | Path, *, device: str = "auto", dtype: str = "auto") -> Art
     return Artist(bundle, pipeline, model=str(model), device=place, dtype=precision)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What is to be drawn, checked: one picture a seed, all with the same recipe but for the seed."""
-
-    operation: str
-    prompt: str
-    seeds: range
-    size: str
-    options: dict[str, Any]
-    run: Callable[[list[int]], Iterator[Preview]]  # seeds -> previews of that batch
-    source: str | None = None  # the picture that it starts from, as base64 PNG
-    revised_prompt: str | None = None
-
-
 class Artist:
     """A system with its weights loaded. The same call gives the same pixels, alone or in any batch."""
 
@@ -86,6 +76,7 @@ class Artist:
         self.device = device
         self.dtype = dtype
         self._words = known_words(bundle)
+        self._clips: dict[str, tuple[ClipModel, Bundle]] = {}  # that have ranked for it
 
     @property
     def name(self) -> str:
@@ -110,6 +101,7 @@ class Artist:
         steps: int | None = None,
         guidance: float | None = None,
         rerank: int | None = None,
+        clip: str | Path = CLIP,
         expand: str | None = None,
         prior: str | None = None,
         **options: Any,
@@ -118,6 +110,8 @@ class Artist:
 
         seed: None takes a random one, which the picture tells.  size: "64x64", one of `sizes`; None is the
         first.
+        rerank: draw so many (up to 512) and keep the n that fit the prompt best, the best first, as the clip
+        bundle `clip` ranks them.
         guidance: 1 is off.  Further options are the system's own (`pipeline.defaults`): temperature, top_k,
         top_p for dalle1. Raises BadInput for a wrong value and Unsupported for what this system cannot do.
         """
@@ -127,6 +121,7 @@ class Artist:
             seed=seed,
             size=size,
             rerank=rerank,
+            clip=clip,
             expand=expand,
             options={"steps": steps, "guidance": guidance, "prior": prior, **options},
         )
@@ -165,43 +160,106 @@ class Artist:
         )
         return pictures(self.draw(job))
 
-    def variations(self, image: Image.Image | str | Path, **options: Any) -> list[Picture]:
-        """Pictures like this one: the same things, drawn anew."""
-        self._unsupported("variations")
+    def variations(
+        self,
+        image: Image.Image | str | Path,
+        *,
+        n: int = 1,
+        seed: int | None = None,
+        size: str | None = None,
+        **options: Any,
+    ) -> list[Picture]:
+        """Pictures like this one (its middle square): the same things, drawn anew.
+
+        eta: 0 gives the picture itself, up to 1 varies more.  size: None is the smallest that holds it.
+        Further options: steps, guidance.
+        """
+        return self._pictures(edits.variations_job(self, image, n=n, seed=seed, size=size, options=options))
 
     def interpolate(
-        self, a: Image.Image | str | Path, b: Image.Image | str | Path, **options: Any
+        self,
+        a: Image.Image | str | Path,
+        b: Image.Image | str | Path,
+        *,
+        frames: int = 5,
+        size: str | None = None,
+        **options: Any,
     ) -> list[Picture]:
-        """Pictures on the way from one to another."""
-        self._unsupported("interpolate")
+        """2 to 64 pictures on the way from one (the first frame) to another (the last)."""
+        return self._pictures(edits.interpolate_job(self, a, b, frames=frames, size=size, options=options))
 
     def text_diff(
-        self, image: Image.Image | str | Path, *, source: str, target: str, **options: Any
+        self,
+        image: Image.Image | str | Path,
+        *,
+        source: str,
+        target: str,
+        frames: int = 5,
+        size: str | None = None,
+        **options: Any,
     ) -> list[Picture]:
-        """The picture changed as the second text differs from the first."""
-        self._unsupported("text_diff")
+        """The picture (the first frame) changed more and more as `target` differs from `source`, which says
+        what it shows now. strength: how far the last frame goes, above 0 and up to 1; 0.25 to 0.5 is usual.
+        """
+        job = edits.text_diff_job(
+            self, image, source=source, target=target, frames=frames, size=size, options=options
+        )
+        return self._pictures(job)
 
     def inpaint(
         self,
         image: Image.Image | str | Path,
         mask: Image.Image | str | Path | None,
         prompt: str,
+        *,
+        n: int = 1,
+        seed: int | None = None,
+        size: str | None = None,
         **options: Any,
     ) -> list[Picture]:
-        """Paint a part of a picture anew."""
-        self._unsupported("inpaint")
+        """Paint a part of a picture anew; prompt: what the whole picture shows.
+
+        mask: white, or alpha 0, is painted; None: what the picture has with alpha 0. The rest comes back
+        unchanged. A picture that is not square is centred on a square, whose bars are painted.
+        size: None is the smallest that holds it.
+        """
+        job = edits.inpaint_job(self, image, mask, prompt, n=n, seed=seed, size=size, options=options)
+        return self._pictures(job)
 
     def outpaint(
-        self, image: Image.Image | str | Path, prompt: str, *, size: str, **options: Any
+        self,
+        image: Image.Image | str | Path,
+        prompt: str,
+        *,
+        size: str,
+        anchor: str = "center",
+        n: int = 1,
+        seed: int | None = None,
+        **options: Any,
     ) -> list[Picture]:
-        """Go on beyond a picture's edges."""
-        self._unsupported("outpaint")
+        """Go on beyond a picture's edges, to a larger size.
+
+        anchor: where the picture lies: center, left, top-right ...
+        """
+        job = edits.outpaint_job(
+            self, image, prompt, size=size, anchor=anchor, n=n, seed=seed, options=options
+        )
+        return self._pictures(job)
 
     def probe(
-        self, image: Image.Image | str | Path, *, components: list[int], **options: Any
+        self,
+        image: Image.Image | str | Path,
+        *,
+        components: Sequence[int] | None = None,
+        seed: int | None = None,
+        size: str | None = None,
+        **options: Any,
     ) -> list[Picture]:
-        """What the first principal components of a picture's embedding hold."""
-        self._unsupported("probe")
+        """What the first principal components of a picture's embedding hold: one picture a count, all from
+        the same noise. components: None is 20, 40 and 80.
+        """
+        job = edits.probe_job(self, image, components=components, seed=seed, size=size, options=options)
+        return self._pictures(job)
 
     def notes(self, prompt: str) -> list[str]:
         """What a person should know before looking at the picture: one line each, [] if all is well."""
@@ -227,21 +285,19 @@ class Artist:
         seed: int | None = None,
         size: str | None = None,
         rerank: int | None = None,
+        clip: str | Path = CLIP,
         expand: str | None = None,
         options: Mapping[str, Any],
     ) -> Job:
         """The arguments of `generate`, checked."""
-        self._can("generate")
+        self.can("generate")
         text = check_prompt(prompt)
-        if rerank is not None and rerank != 1:
-            raise Unsupported(
-                "rerank needs a clip bundle, which DALL·E 2 brings; this version of Armchair has none"
-            )
         if expand is not None and expand != "off":
             raise Unsupported(
                 "expand needs a writer bundle, part of DALL·E 3; this version of Armchair has none"
             )
-        seeds, shape = self._seeds(seed, n), check_size(size, self.sizes, self.name)
+        drawn = check_n(n) if rerank is None else check_rerank(rerank, check_n(n))
+        seeds, shape = self.seeds_from(seed, drawn), check_size(size, self.sizes, self.name)
         chosen = check_options(options, self.pipeline.defaults, self.name)
         return Job(
             operation="generate",
@@ -250,6 +306,7 @@ class Artist:
             size=shape,
             options=chosen,
             run=lambda batch: self.pipeline.stream(text, batch, shape, **chosen),
+            ranking=None if rerank is None or rerank == 1 else self._ranking(clip, n),
         )
 
     def complete_job(
@@ -264,10 +321,10 @@ class Artist:
         options: Mapping[str, Any],
     ) -> Job:
         """The arguments of `complete`, checked."""
-        self._can("complete")
+        self.can("complete")
         text = check_prompt(prompt)
         rows = check_steps("keep_rows", keep_rows)
-        seeds, shape = self._seeds(seed, n), check_size(size, self.sizes, self.name)
+        seeds, shape = self.seeds_from(seed, check_n(n)), check_size(size, self.sizes, self.name)
         chosen = check_options(options, self.pipeline.defaults, self.name)
         start = square(open_image(image), int(shape.split("x")[0]))
         return Job(
@@ -281,25 +338,33 @@ class Artist:
         )
 
     def draw(self, job: Job) -> Iterator[Preview | Picture]:
-        """Draw a job in batches: previews while it goes, and each batch's pictures at its end."""
+        """Draw a job in batches: previews while it goes, and each batch's pictures at its end; with a ranking
+        the best of all at the very end.
+        """
         for note in self.notes(job.prompt):
             log.warning(note)
-        for start in range(0, len(job.seeds), BATCH):
-            seeds = list(job.seeds[start : start + BATCH])
+        if job.ranking is None:
+            yield from self._batches(job)
+        else:
+            yield from job.ranking.best(self._batches(job), -(-len(job.items) // BATCH))
+
+    def _batches(self, job: Job) -> Iterator[Preview | Picture]:
+        for start in range(0, len(job.items), BATCH):
+            items = list(job.items[start : start + BATCH])
             last: Preview | None = None
-            for last in job.run(seeds):
+            for last in job.run(items):
                 yield last
-            assert last is not None and len(last.images) == len(seeds)
-            for seed, image in zip(seeds, last.images, strict=True):
+            assert last is not None and len(last.images) == len(items)
+            for item, image in zip(items, last.images, strict=True):
                 yield Picture(
                     image=to_image(image),
-                    seed=seed,
+                    seed=item if job.frames is None else job.seeds[0],
                     prompt=job.prompt,
                     revised_prompt=job.revised_prompt,
-                    recipe=self._recipe(job, seed),
+                    recipe=self._recipe(job, item),
                 )
 
-    def _recipe(self, job: Job, seed: int) -> dict[str, Any]:
+    def _recipe(self, job: Job, item: int) -> dict[str, Any]:
         recipe: dict[str, Any] = {
             "armchair": VERSION,
             "operation": job.operation,
@@ -308,21 +373,31 @@ class Artist:
             "model": portable(self.model),
             "prompt": job.prompt,
             "revised_prompt": job.revised_prompt,
-            "seed": seed,
+            "seed": item if job.frames is None else job.seeds[0],
             "size": job.size,
             "options": job.options,
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": self.device.type,
             "torch": torch.__version__,
         }
-        return recipe if job.source is None else {**recipe, "source": job.source}
+        more = {"frame": None if job.frames is None else item, "source": job.source, "second": job.second}
+        return {**recipe, **{key: value for key, value in more.items() if value is not None}}
 
-    def _seeds(self, seed: int | None, n: int) -> range:
-        count = check_n(n)
+    def _pictures(self, job: Job) -> list[Picture]:
+        return pictures(self.draw(job))
+
+    def _ranking(self, clip: str | Path, keep: int) -> Ranking:
+        name = str(clip)
+        if name not in self._clips:
+            self._clips[name] = load_clip(clip, self.device, need="rerank")
+        model, bundle = self._clips[name]
+        return Ranking(keep=keep, clip=model, digest=bundle.digest)
+
+    def seeds_from(self, seed: int | None, count: int) -> range:
         first = secrets.randbelow(2**31) if seed is None else check_seed(seed, count)
         return range(first, first + count)
 
-    def _can(self, operation: str) -> None:
+    def can(self, operation: str) -> None:
         if operation not in self.operations:
             self._unsupported(operation)
 

@@ -67,6 +67,20 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "temperature": (lambda v: v >= 0, "a number of at least 0 (0 always takes the likeliest)"),
     "top_k": (lambda v: v >= 1 and v == int(v), "a whole number of at least 1"),
     "top_p": (lambda v: 0 < v <= 1, "a number above 0 and up to 1"),
+    "prior_steps": (lambda v: v >= 1 and v == int(v), "a whole number of at least 1"),
+    "prior_guidance": (lambda v: v >= 0, "a number of at least 0 (1 is off)"),
+    "eta": (lambda v: 0 <= v <= 1, "a number from 0 (the picture itself) to 1"),
+    "strength": (lambda v: 0 < v <= 1, "a number above 0 and up to 1"),
+}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "sampler": ("ddpm", "ddim", "dpm"),
+    "prior": ("diffusion", "ar", "none"),
+}
+MAX_FRAMES = 64
+ANCHORS = {  # the share of the free room that is left of a picture, and above it
+    f"{tall}-{wide}".removeprefix("center-").removesuffix("-center"): (x, y)
+    for tall, y in (("top", 0.0), ("center", 0.5), ("bottom", 1.0))
+    for wide, x in (("left", 0.0), ("center", 0.5), ("right", 1.0))
 }
 
 
@@ -91,5 +105,35 @@ def check_options(given: Mapping[str, Any], defaults: Mapping[str, Any], name: s
                 or not fits(value)
             ):
                 raise BadInput(f"{key} is {value!r}; {words} is needed")
+        if key in CHOICES and value not in CHOICES[key]:
+            hint = nearest(str(value), CHOICES[key])
+            raise BadInput(f"{key} {value!r} is none of {', '.join(CHOICES[key])}.{hint}")
         chosen[key] = value
     return chosen
+
+
+def check_frames(frames: object) -> int:
+    """How many pictures lie on a way, both ends included."""
+    if isinstance(frames, bool) or not isinstance(frames, int) or not 2 <= frames <= MAX_FRAMES:
+        raise BadInput(f"frames is {frames!r}; 2 to {MAX_FRAMES} are needed")
+    return frames
+
+
+def check_components(components: Sequence[int]) -> tuple[int, ...]:
+    """Counts of principal components, each 1 or more."""
+    counts = tuple(components)
+    if not counts:
+        raise BadInput("components is empty; name counts, as in 20,40,80")
+    for count in counts:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise BadInput(f"components {count!r}: whole numbers of at least 1 are needed, as in 20,40,80")
+    if len(counts) > MAX_FRAMES:
+        raise BadInput(f"{len(counts)} counts of components; at most {MAX_FRAMES} are drawn")
+    return counts
+
+
+def check_anchor(anchor: str) -> tuple[float, float]:
+    """Where a picture lies on a larger canvas: the share of the free room left of it, and above it."""
+    if anchor not in ANCHORS:
+        raise BadInput(f"anchor {anchor!r} is none of {', '.join(ANCHORS)}.{nearest(anchor, ANCHORS)}")
+    return ANCHORS[anchor]

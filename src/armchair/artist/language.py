@@ -4,9 +4,8 @@ until then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from PIL import Image
 
@@ -21,11 +20,6 @@ def caption(image: Image.Image | str | Path, *, long: bool = False, language: st
 def expand(prompt: str, *, writer: str = "builtin") -> str:
     """A short prompt as a long description. Raises Unsupported: it needs the prompt writer of DALL·E 3."""
     _needs("expand", "a writer bundle, part of DALL·E 3")
-
-
-def score(images: Sequence[Image.Image | str | Path], texts: Sequence[str]) -> list[dict[str, Any]]:
-    """How well pictures fit texts. Raises Unsupported: it needs CLIP."""
-    _needs("score", "a clip bundle, which DALL·E 2 brings")
 
 
 def chat() -> NoReturn:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from armchair.artist.artist import Artist, Job, load, pictures
+from armchair.artist.artist import Artist, load, pictures
+from armchair.artist.edits import redo_job
 from armchair.artist.find import find_digest
+from armchair.artist.job import Job
 from armchair.artist.source import unpack_image
 from armchair.core.errors import BadInput
 from armchair.core.images import flat
@@ -50,9 +52,7 @@ def _job(artist: Artist, recipe: dict[str, Any]) -> Job:
         rows = options.pop("keep_rows", None)
         image = unpack_image(str(recipe.get("source", "")))
         return artist.complete_job(image, recipe["prompt"], keep_rows=rows, options=options, **common)
-    raise BadInput(
-        f"the recipe's operation is {recipe['operation']!r}, which this version of Armchair does not know"
-    )
+    return redo_job(artist, recipe)
 
 
 def same_pixels(a: Image.Image, b: Image.Image) -> bool:

@@ -19,7 +19,14 @@ from armchair.core.version import VERSION
 DRAWING = {
     "generate": ("generate", "Draw a prompt."),
     "complete": ("complete", "Go on from the top rows of a picture (DALL·E 1)."),
+    "vary": ("vary", "Draw pictures like one (DALL·E 2)."),
+    "blend": ("blend", "Draw the way from one picture to another (DALL·E 2)."),
+    "textdiff": ("textdiff", "Change a picture as one text differs from another (DALL·E 2)."),
+    "inpaint": ("inpaint", "Draw a part of a picture anew (DALL·E 2)."),
+    "outpaint": ("outpaint", "Go on beyond a picture's edges (DALL·E 2)."),
+    "probe": ("probe", "Draw what the first components of a picture's embedding hold (DALL·E 2)."),
     "redo": ("redo", "Draw a picture again from the recipe inside it."),
+    "serve": ("serve", "OpenAI's Images API over the bundles here."),
 }
 TRAINING = {
     "train": ("train", "Train a network from a recipe, or go on with a run."),
@@ -27,12 +34,17 @@ TRAINING = {
     "inspect": ("inspect", "What a model or recipe consists of, parameter by parameter."),
 }
 LOOKING = {
+    "score": ("score", "Say how well pictures fit texts, best first."),
+    "evaluate": ("evaluate", "Measure a bundle: scores with intervals, ceiling and floor."),
     "models": ("models", "List the bundles that are here."),
     "verify": ("verify", "Check a bundle's hashes and draw its golden picture again."),
     "doctor": ("doctor", "What this machine and installation can do."),
     "bench": ("bench", "Run a benchmark of a source checkout, or list them."),
 }
-PANELS = {"Draw": DRAWING, "Train": TRAINING, "Look": LOOKING}
+WEIGHTS = {
+    "import": ("import_", "Make a bundle of published weights."),
+}
+PANELS = {"Draw": DRAWING, "Train": TRAINING, "Weights": WEIGHTS, "Look": LOOKING}
 COMMANDS = {name: entry for panel in PANELS.values() for name, entry in panel.items()}
 DATA = {
     "check": ("data_check", "Counts, problems and examples of a data set."),

@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
+import io
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from armchair.cli.out import line_above, progress, show_json
+from armchair.cli.out import line, line_above, progress, show_json
 from armchair.core.errors import BadInput
-from armchair.core.files import clear_errors
+from armchair.core.files import clear_errors, write_new
 
 if TYPE_CHECKING:
-    from armchair.artist.artist import Artist, Job
+    from PIL import Image
+
+    from armchair.artist.artist import Artist
+    from armchair.artist.job import Job
 
 
-def draw(artist: Artist, job: Job, out: Path, as_json: bool) -> None:
+def draw(
+    artist: Artist, job: Job, out: Path, as_json: bool, label: str | None = None, gif: bool = False
+) -> None:
     """Draw a job's pictures into a folder, each saved as soon as its batch is done and its path printed.
 
+    label: what the files are called where no prompt says it; the pictures then also stand side by side in
+    `<seed>-<label>-strip.png`.  gif: and one after another in `<seed>-<label>.gif`.
+
     JSON: [{path, seed, prompt, revised_prompt, size, seconds}], seconds being the batch's time over its
-    pictures.
+    pictures; of a ranked job, the time of all that was drawn over those that were kept.
     """
     from armchair.core.picture import Picture, file_name
 
     check_folder(out)
     rows: list[dict[str, Any]] = []
+    images: list[Image.Image] = []
     start, batch = time.perf_counter(), 1
     with progress() as bar:
-        task = bar.add_task("drawing", total=len(job.seeds))
+        task = bar.add_task("drawing", total=job.count)
         spent = 0.0
         for event in artist.draw(job):
             if not isinstance(event, Picture):
-                batch = len(event.images)
+                batch = len(event.images) if len(event.images) else job.count
                 bar.update(task, completed=len(rows) + batch * (event.index + 1) / event.total)
                 spent = time.perf_counter() - start
                 continue
-            path = event.save(out / file_name(event.seed, event.prompt))
+            name = event.prompt
+            if label is not None:
+                name = f"{label} {event.recipe['frame']:02d}" if job.frames is not None else label
+                images.append(event.image)
+            path = event.save(out / file_name(event.seed, name))
             if not as_json:
                 line_above(bar, path)
             rows.append(
@@ -49,8 +64,38 @@ def draw(artist: Artist, job: Job, out: Path, as_json: bool) -> None:
             )
             if len(rows) % batch == 0:
                 start = time.perf_counter()
+    more = [] if label is None else together(images, out / file_name(job.seeds[0], label), gif)
     if as_json:
         show_json(rows)
+    else:
+        for path in more:
+            line(path)
+
+
+def together(images: Sequence[Image.Image], path: Path, gif: bool) -> list[Path]:
+    """Pictures side by side in NAME-strip.png and, where asked for, in turn in NAME.gif. path: NAME.png"""
+    from armchair.core.images import contact_sheet
+
+    sheet = io.BytesIO()
+    contact_sheet(images, columns=len(images)).save(sheet, format="PNG")
+    files = [(path.with_name(f"{path.stem}-strip.png"), sheet.getvalue())]
+    if gif:
+        moving = io.BytesIO()
+        there_and_back = [*images[1:], *images[-2:0:-1]]
+        images[0].save(
+            moving, format="GIF", save_all=True, append_images=there_and_back, duration=1000 // 8, loop=0
+        )
+        files.append((path.with_suffix(".gif"), moving.getvalue()))
+    return [write_beside(place, data) for place, data in files]
+
+
+def write_beside(path: Path, data: bytes) -> Path:
+    """Write a new file: NAME-2, NAME-3 ... where the name is taken."""
+    place, count = path, 1
+    while not write_new(place, data):
+        count += 1
+        place = path.with_name(f"{path.stem}-{count}{path.suffix}")
+    return place
 
 
 def check_folder(out: Path) -> None:

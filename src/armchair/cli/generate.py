@@ -25,8 +25,12 @@ def command(
     top_k: o.TopK = None,
     top_p: o.TopP = None,
     rerank: Annotated[
-        int | None, typer.Option(metavar="N", help="Draw N for each picture and keep the one that fits best.")
+        int | None,
+        typer.Option(metavar="N", help="Draw N, up to 512, and keep those that fit the prompt best."),
     ] = None,
+    clip: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The clip bundle that ranks, with --rerank.")
+    ] = "clip",
     expand: Annotated[
         str | None,
         typer.Option(metavar="off|builtin|LLM", help="Who writes the prompt out before it is drawn."),
@@ -45,6 +49,7 @@ def command(
     Examples
       armchair generate "a red apple" --n 4 --seed 1
       armchair generate "빨간 사과" --model dalle1 --json
+      armchair generate "two cats" --rerank 16
     """
     from armchair.artist.check import check_n, check_prompt
     from armchair.artist.find import find
@@ -64,5 +69,7 @@ def command(
         "top_k": top_k,
         "top_p": top_p,
     }
-    job = artist.job(prompt, n=n, seed=seed, size=size, rerank=rerank, expand=expand, options=chosen)
+    job = artist.job(
+        prompt, n=n, seed=seed, size=size, rerank=rerank, clip=clip, expand=expand, options=chosen
+    )
     draw(artist, job, out, as_json)

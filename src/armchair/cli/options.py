@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 DEFAULT_MODEL = "dalle1"
+DALLE2 = "dalle2"  # the default of what only DALL·E 2 can do
 
 Model = Annotated[
     str, typer.Option(metavar="NAME|DIR", help="A bundle: see `armchair models`, or its folder.")
@@ -20,6 +21,16 @@ Seed = Annotated[
 Size = Annotated[
     str | None, typer.Option(metavar="WxH", help="One of the model's sizes. [default: its first]")
 ]
+FittingSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WxH", help="One of the model's sizes. [default: the smallest that holds the picture]"
+    ),
+]
+Picture = Annotated[
+    Path, typer.Argument(metavar="IMAGE", help="A picture; its middle square is used.", show_default=False)
+]
+Frames = Annotated[int, typer.Option(metavar="N", help="How many pictures, both ends included, 2 to 64.")]
 Steps = Annotated[
     int | None, typer.Option(metavar="K", help="Steps of a diffusion sampler. [default: the model's]")
 ]

@@ -13,13 +13,9 @@ import numpy as np
 import torch
 
 from armchair.artist.artist import Artist
-from armchair.core.bundle import Bundle
-from armchair.core.config import from_json
 from armchair.core.images import to_tensor
-from armchair.core.packing import fill_module
 from armchair.data.world.concepts import Concept, load_concepts
-from armchair.judge.config import JudgeConfig
-from armchair.judge.network import Judge
+from armchair.judge.reading import Reader
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,30 +54,21 @@ def _english(concept: Concept) -> str:
     return f"{concept.article[0]} {concept.en[0]}" if concept.number == "count" else concept.en[0]
 
 
-def load_judge(bundle: Bundle) -> Judge:
-    """The judge of a bundle, ready to use. Raises BundleError for a damaged one."""
-    judge = Judge(from_json(JudgeConfig, bundle.config("judge"), "judge"))
-    fill_module(judge, bundle.tensors("judge"), "judge")
-    return judge.eval()
-
-
-@torch.no_grad()
 def draw_singles(
-    artist: Artist, judge: Judge, seeds: Sequence[int] = SEEDS, **options: object
+    artist: Artist, judge: Reader, seeds: Sequence[int] = SEEDS, **options: object
 ) -> Iterator[Drawn]:
     """Draw every prompt with every seed and let the judge name the pictures."""
-    names = [concept.name for concept in load_concepts()]
     for prompt, language, concept in prompts():
         pictures = artist.generate(prompt, n=len(seeds), seed=seeds[0], **options)  # type: ignore[arg-type]
-        logits = judge(torch.stack([to_tensor(p.image) for p in pictures]))  # (n, concepts)
-        for picture, choice in zip(pictures, logits.argmax(dim=1).tolist(), strict=True):
+        names = judge.name(torch.stack([to_tensor(p.image) for p in pictures]))
+        for picture, named in zip(pictures, names, strict=True):
             yield Drawn(
                 prompt=prompt,
                 language=language,
                 concept=concept,
                 seed=picture.seed,
                 image=picture.image,
-                named=names[choice],
+                named=named,
             )
 
 

@@ -1,1 +1,1 @@
-"""The judge: names what a picture shows, so that prompts can be checked against pictures."""
+"""The judge: reads what a picture shows, so that prompts can be checked against pictures."""

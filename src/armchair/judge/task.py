@@ -1,14 +1,13 @@
-"""Training the judge on rendered single objects, never on generated pictures."""
+"""Training the judge on rendered scenes, never on generated pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,12 +19,18 @@ from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
 from armchair.data.augment import centre
 from armchair.data.world.concepts import load_concepts
-from armchair.data.world.scene import Scene
+from armchair.data.world.source import World
 from armchair.judge.config import JudgeConfig
-from armchair.judge.network import Judge
+from armchair.judge.network import Judge, Maps
+from armchair.judge.reading import Reader
+from armchair.judge.scoring import Tally
+from armchair.judge.soften import SHARP, Softening, frame, soften
+from armchair.judge.targets import boards, targets, things_of, truth_of
 
 if TYPE_CHECKING:
     from armchair.core.bundle import Bundle
+
+FOCUS, FALL = 2, 4  # exponents of the loss of the middles (arXiv:1904.07850, equation 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +38,21 @@ class JudgeTaskConfig:
     """How to train the judge so that it reads soft pictures too."""
 
     net: JudgeConfig = field(default_factory=JudgeConfig)
-    soften: float = 0.7  # share of the pictures that are shrunk and grown again
-    smallest: int = 24  # pixels per side that a picture is shrunk to at most
-    noise: float = 0.06  # standard deviation of the strongest noise, of pixels in [0, 1]
-    shift: int = 4  # pixels by which a picture is moved at most, the edge repeated
-    smoothing: float = 0.05  # of the labels
-    storage: str = "float16"
+    soft: Softening = field(default_factory=Softening)
+    clean: float = 0.15  # share of the pictures that stay as rendered
+    smoothing: float = 0.05  # of the concepts' labels
+    weights: dict[str, float] = field(  # of the parts of the loss
+        default_factory=lambda: {
+            "middle": 1.0,
+            "concept": 1.0,
+            "box": 1.0,
+            "colour": 0.5,
+            "style": 0.6,
+            "background": 0.3,
+            "sign": 0.5,
+        }
+    )
+    storage: str = "int8"
 
     def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> JudgeTask:
         """The task with fresh weights, or with those of `init`."""
@@ -65,51 +79,75 @@ class JudgeTask:
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
         """Raises BadInput for a source that is not Emoji World: only there is the truth known."""
-        self._concept(source[0])
+        truth_of(source[0], self.labels)
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
-        """image (3, S, S) uint8, label () int64"""
-        pixels = soften(centre(sample.image, self.config.net.image_size), self.config, generator)
-        return {
-            "image": torch.from_numpy(pixels).permute(2, 0, 1),
-            "label": torch.tensor(self._concept(sample)),
-        }
+        """image (3, S, S) uint8 and the maps of `targets`"""
+        dice = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        how = SHARP if dice.random() < self.config.clean else self.config.soft
+        return self._example(sample, how, dice)
 
     def counts(self, data: dict[str, Tensor]) -> dict[str, float]:
-        return {"samples": float(len(data["label"]))}
+        """things: middles · cells: those that tell of a thing"""
+        return {
+            "samples": float(len(data["image"])),
+            "things": float((data["middle"] == 1).sum()),
+            "cells": float((data["concept"] >= 0).sum()),
+        }
 
     def loss(self, batch: Batch, rng: SeedBatch) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """Cross-entropy with smoothed labels, and the share named rightly."""
-        logits = self.net(batch.data["image"].float() / 255)
-        label = batch.data["label"]
-        smoothing = self.config.smoothing
-        loss = (
-            F.cross_entropy(logits, label, reduction="sum", label_smoothing=smoothing)
-            / batch.totals["samples"]
-        )
-        right = (logits.argmax(dim=1) == label).sum() / batch.totals["samples"]
-        return loss, {"right": right}
+        """The weighted sum of the parts, each of which is logged, and the share of cells named rightly."""
+        data, totals = batch.data, batch.totals
+        maps: Maps = self.net(data["image"].float() / 255)
+        near = data["concept"] >= 0  # (B, g, g)
+        concept, colour = (x.movedim(1, 3)[near] for x in (maps.concept, maps.colour))  # (N, K), (N, 9)
+        label = data["concept"][near]
+        ends = (maps.box - data["box"]).abs().movedim(1, 3)[near]  # (N, 4)
+        places = ends[:, :2].sum() / 4 + ends[:, 2:].sum()  # a cell is a quarter of a common thing's side
+        parts = {
+            "middle": middle_loss(maps.middle, data["middle"]) / totals["things"],
+            "concept": F.cross_entropy(concept, label, reduction="sum", label_smoothing=self.config.smoothing)
+            / totals["cells"],
+            "box": places / totals["cells"],
+            "colour": F.cross_entropy(colour, data["colour"][near], reduction="sum") / totals["cells"],
+            "style": F.cross_entropy(maps.style, data["style"], reduction="sum") / totals["samples"],
+            "background": F.cross_entropy(maps.background, data["background"], reduction="sum")
+            / totals["samples"],
+            "sign": F.cross_entropy(maps.sign.flatten(0, 1), data["sign"].flatten(), reduction="sum")
+            / totals["samples"],
+        }
+        loss = torch.stack([self.config.weights[name] * part for name, part in parts.items()]).sum()
+        right = (concept.argmax(dim=1) == label).sum() / totals["cells"]
+        return loss, {"right": right, **parts}
 
     def preview(self, rng: SeedBatch) -> None:
         """It draws nothing."""
         return None
 
     def evaluate(self, source: Source, n: int) -> dict[str, float]:
-        """The share of n renders that it names rightly, sharp and softened as in training."""
+        """The tasks of `scoring` on n renders as they are, and ("soft_...") softened as in training.
+
+        Of Emoji World: scenes of its test split, which training never shows.
+        """
+        if isinstance(source, World):
+            source = World(replace(source.config, split="test"), source.art)
+        reader = Reader(self.net, self.labels)
+        tallies = {"": (SHARP, Tally()), "soft_": (self.config.soft, Tally())}
         device = next(self.net.parameters()).device
-        right = {"sharp": 0, "soft": 0}
-        for start in range(0, n, 64):
-            samples = [source[i % len(source)] for i in range(start, min(n, start + 64))]
-            label = torch.tensor([self._concept(s) for s in samples], device=device)
-            soft = [
-                self.example(s, torch.Generator().manual_seed(i))["image"]
-                for i, s in enumerate(samples, start)
-            ]
-            sharp = [torch.from_numpy(np.ascontiguousarray(s.image)).permute(2, 0, 1) for s in samples]
-            for name, images in (("sharp", sharp), ("soft", soft)):
-                logits = self.net(torch.stack(images).to(device).float() / 255)
-                right[name] += int((logits.argmax(dim=1) == label).sum())
-        return {name: count / n for name, count in right.items()}
+        for start in range(0, n, 50):
+            samples = [source[i % len(source)] for i in range(start, min(n, start + 50))]
+            scenes = [truth_of(s, self.labels) for s in samples]
+            for how, tally in tallies.values():
+                # the frame stays: the scene's own boxes are the truth
+                still = replace(how, crop=0.0)
+                drawn = [
+                    self._example(s, still, np.random.default_rng(i))["image"]
+                    for i, s in enumerate(samples, start)
+                ]
+                readings = reader.read(torch.stack(drawn).to(device).float() / 255)
+                for scene, reading in zip(scenes, readings, strict=True):
+                    tally.add(scene, reading)
+        return {f"{name}{task}": v for name, (_, t) in tallies.items() for task, v in t.shares().items()}
 
     def components(self) -> dict[str, Component]:
         """`judge`."""
@@ -119,31 +157,18 @@ class JudgeTask:
     def golden(self) -> None:
         return None
 
-    def _concept(self, sample: Sample) -> int:
-        scene = sample.truth
-        if not isinstance(scene, Scene) or len(scene.things) != 1:
-            raise BadInput(f"sample {sample.key} is no single object of Emoji World, whose name is known")
-        name = scene.things[0].concept
-        if name not in self.labels:
-            known = len(self.labels)
-            raise BadInput(
-                f"sample {sample.key} shows {name!r}, which is not among the first {known} concepts that "
-                f"task.net.concepts keeps apart: say --set data.concepts={known} too"
-            )
-        return self.labels[name]
+    def _example(self, sample: Sample, how: Softening, dice: np.random.Generator) -> dict[str, Tensor]:
+        scene = truth_of(sample, self.labels)
+        boxes = [thing.box for thing in things_of(scene, self.labels)]
+        chosen = frame(boxes, boards(scene), how, dice)
+        pixels = soften(centre(sample.image, self.config.net.image_size), chosen, how, dice)
+        image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+        return {"image": image, **targets(scene, self.labels, chosen, self.config.net)}
 
 
-def soften(image: np.ndarray, config: JudgeTaskConfig, generator: torch.Generator) -> np.ndarray:
-    """(S, S, 3) uint8 -> the same shape: moved a little, often shrunk and grown again, with noise."""
-    size, shift = config.net.image_size, config.shift
-    u = torch.rand(5, generator=generator).tolist()
-    top, left = int(u[0] * (2 * shift + 1)), int(u[1] * (2 * shift + 1))
-    moved = np.pad(image, ((shift, shift), (shift, shift), (0, 0)), mode="edge")[
-        top : top + size, left : left + size
-    ]
-    if u[2] < config.soften:
-        small = config.smallest + int(u[3] * (size - config.smallest))
-        picture = Image.fromarray(np.ascontiguousarray(moved)).resize((small, small), Image.Resampling.BOX)
-        moved = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
-    noise = torch.randn(moved.shape, generator=generator).numpy() * (255 * config.noise * u[4])
-    return np.clip(moved + noise, 0, 255).astype(np.uint8)
+def middle_loss(logits: Tensor, wanted: Tensor) -> Tensor:
+    """The penalty-reduced focal loss of the middles, summed. logits, wanted (B, g, g): 1 at a middle."""
+    p = logits.sigmoid()
+    here = F.logsigmoid(logits) * (1 - p) ** FOCUS
+    away = F.logsigmoid(-logits) * p**FOCUS * (1 - wanted) ** FALL
+    return -torch.where(wanted == 1, here, away).sum()

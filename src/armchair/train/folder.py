@@ -157,8 +157,8 @@ def _refuse_another(then: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
         if old != new:
             raise BadInput(
                 f"{folder} was trained with {stage}={bundle['folder']} ({old[:12]}), now it is "
-                f"{'no bundle' if new is None else new[:12]}; name the old one with --using {stage}=BUNDLE, or "
-                "start again with another --out"
+                f"{'no bundle' if new is None else new[:12]}; name the old one with --using {stage}=BUNDLE, "
+                "or start again with another --out"
             )
     old, new = _at(then, "source.samples"), _at(now, "source.samples")
     if old != new:

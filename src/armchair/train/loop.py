@@ -8,10 +8,10 @@ batch. Hence one process or two, one micro-batch or four, killed and resumed or 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +28,13 @@ from armchair.train.folder import RunFolder, describe_source, saved
 from armchair.train.halt import finite, halt
 from armchair.train.loader import Examples, Micro, Split, load
 from armchair.train.metrics import Metrics
-from armchair.train.optim import Optimizers, build_optimizers
+from armchair.train.optim import Optimizers, ascended, build_optimizers
 from armchair.train.plan import plan, show
 from armchair.train.processes import agree, place, start_accelerator, sum_up
 from armchair.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 PREVIEWS = 16  # seeds of a preview sheet, the same all through a run
 
@@ -97,14 +100,11 @@ def run(
             parts = list(islice(micros, recipe.accumulate))
             totals = sum_up(accelerator, (task.counts(part.data) for part in parts))
             batches = [_batch(part, step, totals, recipe.seed, device) for part in parts]
-            shares: list[Mapping[str, float | Tensor]] = []
-            for batch, seeds in batches:
-                last = len(shares) + 1 == len(batches)
-                with contextlib.nullcontext() if last else accelerator.no_sync(model):
-                    torch.manual_seed(seeds[0])  # what a library draws unasked is keyed as well
-                    loss, numbers = model(batch, SeedBatch(seeds, device))
-                    accelerator.backward(loss * accelerator.num_processes)  # DDP divides by their number
-                    shares.append({**numbers, "loss": loss.detach()})
+            with contextlib.ExitStack() as climbed:
+                if recipe.optim.sam > 0:  # each process by its own examples (arXiv:2204.06125, appendix C)
+                    _gradients(accelerator, model, batches, device, together=False)
+                    climbed.enter_context(ascended(trained, recipe.optim.sam))
+                shares = _gradients(accelerator, model, batches, device)
             logged = sum_up(accelerator, shares)
             norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
             logged["grad_norm"] = norm.item()
@@ -213,6 +213,28 @@ class Shell(nn.Module):
         with torch.autocast(rng.device.type, torch.bfloat16, enabled=low):
             loss, numbers = self.task.loss(batch, rng)
         return loss.float(), {k: v.detach() if isinstance(v, Tensor) else v for k, v in numbers.items()}
+
+
+def _gradients(
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: Sequence[tuple[Batch, list[int]]],
+    device: torch.device,
+    *,
+    together: bool = True,
+) -> list[Mapping[str, float | Tensor]]:
+    """Add up the gradients of an update's micro-batches, over the processes as well where they go `together`;
+    each one's share of the numbers to log.
+    """
+    shares: list[Mapping[str, float | Tensor]] = []
+    for batch, seeds in batches:
+        last = together and len(shares) + 1 == len(batches)
+        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+            torch.manual_seed(seeds[0])  # what a library draws unasked is keyed as well
+            loss, numbers = model(batch, SeedBatch(seeds, device))
+            accelerator.backward(loss * accelerator.num_processes)  # DDP divides by their number
+            shares.append({**numbers, "loss": loss.detach()})
+    return shares
 
 
 def _batch(

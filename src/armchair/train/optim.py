@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -72,6 +73,28 @@ def orthogonal(matrices: Tensor, iterations: int) -> Tensor:
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).to(matrices.dtype)
+
+
+@contextmanager
+def ascended(params: Sequence[nn.Parameter], radius: float) -> Iterator[None]:
+    """Inside, the weights stand `radius` further up their gradient, and hold no gradient; afterwards they are
+    as before, bit for bit, with the gradient that was found there. Sharpness-aware minimisation (Foret et al.
+    2020, algorithm 1).
+    """
+    climbing = [p for p in params if p.grad is not None]
+    grads = [cast(Tensor, p.grad) for p in climbing]
+    step = radius / (torch.nn.utils.get_total_norm(grads) + 1e-12)
+    before = [p.detach().clone() for p in climbing]
+    with torch.no_grad():
+        for p, grad in zip(climbing, grads, strict=True):
+            p.add_(grad * step)
+            p.grad = None
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for p, kept in zip(climbing, before, strict=True):
+                p.copy_(kept)
 
 
 class Optimizers:

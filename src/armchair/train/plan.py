@@ -154,7 +154,8 @@ def _measure(
     start = time.perf_counter()
     optimizers.step(1.0)
     _wait(device)
-    seconds = backward * recipe.accumulate + time.perf_counter() - start
+    passes = recipe.accumulate * (2 if recipe.optim.sam > 0 else 1)
+    seconds = backward * passes + time.perf_counter() - start
     return counter.get_total_flops(), seconds, sum(value.nbytes for value in optimizers.state().values())
 
 

@@ -31,6 +31,7 @@ class OptimConfig:
     muon_lr: float | None = None  # of Muon's matrices; None: lr, whose scale Muon's update has
     momentum: float = 0.95  # Muon's average
     newton_schulz_steps: int = 5  # Muon's iterations
+    sam: float = 0.0  # radius of sharpness-aware minimisation, over either; twice the cost. 0: off
 
     def __post_init__(self) -> None:
         for name in ("lr", "eps"):
@@ -39,6 +40,7 @@ class OptimConfig:
             _above("optim.muon_lr", self.muon_lr, 0)
         _at_least("optim.weight_decay", self.weight_decay, 0)
         _at_least("optim.newton_schulz_steps", self.newton_schulz_steps, 1)
+        _at_least("optim.sam", self.sam, 0)
         for name, value in (("betas", self.betas[0]), ("betas", self.betas[1]), ("momentum", self.momentum)):
             _share(f"optim.{name}", value)
 

@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 
 PIPELINES = {
     "dalle1": "armchair.dalle1.pipeline:Dalle1",
+    "dalle2": "armchair.dalle2.pipeline:Dalle2",
 }
 
 NETWORKS = {  # the class of a network's config -> the network
+    "armchair.clip.config:ClipConfig": "armchair.clip.network:Clip",
     "armchair.dalle1.config:DVAEConfig": "armchair.dalle1.dvae:DVAE",
     "armchair.dalle1.config:TransformerConfig": "armchair.dalle1.transformer:Dalle1Transformer",
+    "armchair.dalle2.config:ArPriorConfig": "armchair.dalle2.ar_prior:ArPrior",
+    "armchair.dalle2.config:DecoderConfig": "armchair.dalle2.decoder:Decoder",
+    "armchair.dalle2.config:PriorConfig": "armchair.dalle2.prior:Prior",
     "armchair.judge.config:JudgeConfig": "armchair.judge.network:Judge",
+    "armchair.upsample.config:UpsamplerConfig": "armchair.upsample.network:Upsampler",
 }
 
 
@@ -35,6 +41,7 @@ class Pipeline(Protocol):
     sizes: Sequence[str]  # what it draws, "64x64"; the first is the default
     languages: Sequence[str]
     defaults: Mapping[str, Any]  # every option that it takes, with the value used when none is given
+    # Where operations has more than generate and complete: `operation_defaults`, name -> its own such table.
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> Pipeline: ...

@@ -127,6 +127,11 @@ class Scene:
         return tuple(order)
 
 
+def stands_out(colour: str, background: str) -> bool:
+    """Whether a thing of this colour can be told from the background."""
+    return colour != background and colour not in _LOST.get(background, set())
+
+
 def held_out(a: str, b: str) -> bool:
     """Whether a pair of names (two concepts, or a concept and a colour) is kept from training: a tenth is."""
     return int.from_bytes(sha256("\n".join(sorted((a, b))).encode()).digest()[:8], "big") % 10 == 0

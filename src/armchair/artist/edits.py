@@ -1,0 +1,326 @@
+"""The operations that start from a picture, as jobs: what is asked is checked, the picture made ready."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from armchair.artist.check import (
+    check_anchor,
+    check_components,
+    check_frames,
+    check_n,
+    check_options,
+    check_prompt,
+    check_size,
+)
+from armchair.artist.job import Job
+from armchair.artist.source import pack_image, unpack_image
+from armchair.core.errors import BadInput
+from armchair.core.images import flat, keep_mask, open_image, parse_size, square
+
+if TYPE_CHECKING:
+    from armchair.artist.artist import Artist
+
+Picturelike = Image.Image | str | Path
+FIRST_COMPONENTS = (20, 40, 80)  # of a probe where none are given; the paper goes on to 320
+
+
+def variations_job(
+    artist: Artist,
+    image: Picturelike,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    size: str | None = None,
+    options: Mapping[str, Any],
+) -> Job:
+    """The arguments of `variations`, checked."""
+    artist.can("variations")
+    picture, shape = _square(artist, image, size)
+    chosen = _options(artist, "variations", options)
+    pipeline = cast(Any, artist.pipeline)
+    return Job(
+        operation="variations",
+        prompt="",
+        seeds=artist.seeds_from(seed, check_n(n)),
+        size=shape,
+        options=chosen,
+        run=lambda seeds: pipeline.variations(picture, seeds, shape, **chosen),
+        source=pack_image(picture),
+    )
+
+
+def interpolate_job(
+    artist: Artist,
+    a: Picturelike,
+    b: Picturelike,
+    *,
+    frames: int = 5,
+    frame: int | None = None,
+    size: str | None = None,
+    options: Mapping[str, Any],
+) -> Job:
+    """The arguments of `interpolate`, checked. frame: that one alone."""
+    artist.can("interpolate")
+    first, shape = _square(artist, a, size)
+    second, _ = _square(artist, b, shape)
+    count, chosen = check_frames(frames), _options(artist, "interpolate", options)
+    pipeline = cast(Any, artist.pipeline)
+    return Job(
+        operation="interpolate",
+        prompt="",
+        seeds=range(1),
+        size=shape,
+        options={**chosen, "frames": count},
+        run=lambda numbers: pipeline.interpolate(first, second, numbers, count, shape, **chosen),
+        source=pack_image(first),
+        second=pack_image(second),
+        frames=_numbers(count, frame),
+    )
+
+
+def text_diff_job(
+    artist: Artist,
+    image: Picturelike,
+    *,
+    source: str,
+    target: str,
+    frames: int = 5,
+    frame: int | None = None,
+    size: str | None = None,
+    options: Mapping[str, Any],
+) -> Job:
+    """The arguments of `text_diff`, checked. frame: that one alone."""
+    artist.can("text_diff")
+    picture, shape = _square(artist, image, size)
+    texts = check_prompt(source), check_prompt(target)
+    count, chosen = check_frames(frames), _options(artist, "text_diff", options)
+    pipeline = cast(Any, artist.pipeline)
+    return Job(
+        operation="text_diff",
+        prompt=texts[1],
+        seeds=range(1),
+        size=shape,
+        options={**chosen, "frames": count, "source_text": texts[0]},
+        run=lambda numbers: pipeline.text_diff(picture, *texts, numbers, count, shape, **chosen),
+        source=pack_image(picture),
+        frames=_numbers(count, frame),
+    )
+
+
+def probe_job(
+    artist: Artist,
+    image: Picturelike,
+    *,
+    components: Sequence[int] | None = None,
+    seed: int | None = None,
+    size: str | None = None,
+    options: Mapping[str, Any],
+) -> Job:
+    """The arguments of `probe`, checked."""
+    artist.can("probe")
+    picture, shape = _square(artist, image, size)
+    counts = check_components(FIRST_COMPONENTS if components is None else components)
+    chosen, seeds = _options(artist, "probe", options), artist.seeds_from(seed, 1)
+    pipeline = cast(Any, artist.pipeline)
+    return Job(
+        operation="probe",
+        prompt="",
+        seeds=seeds,
+        size=shape,
+        options=chosen,
+        run=lambda numbers: pipeline.probe(picture, numbers, seeds[0], shape, **chosen),
+        source=pack_image(picture),
+        frames=counts,
+    )
+
+
+def inpaint_job(
+    artist: Artist,
+    image: Picturelike,
+    mask: Picturelike | None,
+    prompt: str,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    size: str | None = None,
+    options: Mapping[str, Any],
+) -> Job:
+    """The arguments of `inpaint`, checked."""
+    artist.can("inpaint")
+    text, picture = check_prompt(prompt), open_image(image)
+    canvas = masked(picture, None if mask is None else open_image(mask))
+    shape = check_size(fitting(canvas, artist.sizes) if size is None else size, artist.sizes, artist.name)
+    return _painting(artist, "inpaint", canvas, text, n=n, seed=seed, shape=shape, options=options)
+
+
+def outpaint_job(
+    artist: Artist,
+    image: Picturelike,
+    prompt: str,
+    *,
+    size: str,
+    anchor: str = "center",
+    n: int = 1,
+    seed: int | None = None,
+    options: Mapping[str, Any],
+) -> Job:
+    """The arguments of `outpaint`, checked."""
+    artist.can("outpaint")
+    text, place = check_prompt(prompt), check_anchor(anchor)
+    shape = check_size(size, artist.sizes, artist.name)
+    canvas = surrounded(open_image(image), parse_size(shape), place)
+    return _painting(artist, "outpaint", canvas, text, n=n, seed=seed, shape=shape, options=options)
+
+
+def redo_job(artist: Artist, recipe: Mapping[str, Any]) -> Job:
+    """The job that drew one picture, from its recipe. Raises BadInput for an operation that is not known."""
+    operation, options = recipe["operation"], dict(recipe["options"])
+    size = {"size": recipe["size"]}
+    if operation not in artist.operations and operation in JOBS:
+        artist.can(operation)
+    if operation not in JOBS:
+        raise BadInput(
+            f"the recipe's operation is {operation!r}, which this version of Armchair does not know"
+        )
+    image = unpack_image(str(recipe.get("source", "")))
+    if operation in ("inpaint", "outpaint"):
+        return _painting(
+            artist, operation, image, recipe["prompt"], n=1, seed=recipe["seed"], shape=recipe["size"],
+            options=options,
+        )  # fmt: skip
+    if operation == "variations":
+        return variations_job(artist, image, seed=recipe["seed"], options=options, **size)
+    if operation == "probe":
+        return probe_job(
+            artist, image, components=[recipe["frame"]], seed=recipe["seed"], options=options, **size
+        )
+    frames = {"frames": options.pop("frames"), "frame": recipe["frame"]}
+    if operation == "interpolate":
+        second = unpack_image(str(recipe.get("second", "")))
+        return interpolate_job(artist, image, second, options=options, **frames, **size)
+    source = options.pop("source_text")
+    return text_diff_job(
+        artist, image, source=source, target=recipe["prompt"], options=options, **frames, **size
+    )
+
+
+JOBS = frozenset({"variations", "interpolate", "text_diff", "probe", "inpaint", "outpaint"})
+
+
+def masked(picture: Image.Image, mask: Image.Image | None) -> Image.Image:
+    """A picture on a transparent square, as RGBA: alpha 0 is what is to be painted, 255 what stays.
+
+    What the mask paints is painted, and what is transparent; a picture that is not square gets bars that are
+    painted. Raises BadInput for a mask of another size, and where nothing is to be painted.
+    """
+    alpha = picture.getchannel("A") if picture.mode == "RGBA" else Image.new("L", picture.size, 255)
+    gone = alpha.point(lambda value: 255 if value == 0 else 0)
+    if mask is None and gone.getbbox() is None and picture.width != picture.height:
+        keep = torch.ones(picture.height, picture.width, dtype=torch.bool)
+    else:
+        keep = keep_mask(picture, mask)
+    stays = Image.fromarray(keep.byte().mul(255).numpy())
+    stays.paste(0, mask=gone)
+    side = max(picture.size)
+    canvas = Image.new("RGBA", (side, side), (255, 255, 255, 0))
+    solid = flat(picture)
+    solid.putalpha(stays)
+    canvas.paste(solid, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return canvas
+
+
+def surrounded(picture: Image.Image, size: tuple[int, int], anchor: tuple[float, float]) -> Image.Image:
+    """A picture on a larger transparent canvas, as RGBA; anchor: the share of the free room that is left of
+    it, and above it. Raises BadInput for a picture that is larger than the canvas or leaves nothing to paint.
+    """
+    width, height = size
+    if picture.width > width or picture.height > height:
+        raise BadInput(
+            f"the picture is {picture.width}x{picture.height}, larger than {width}x{height}; make it "
+            "smaller, or take a larger size"
+        )
+    alpha = picture.getchannel("A") if picture.mode == "RGBA" else Image.new("L", picture.size, 255)
+    solid = flat(picture)
+    solid.putalpha(alpha.point(lambda value: 0 if value == 0 else 255))
+    canvas = Image.new("RGBA", size, (255, 255, 255, 0))
+    canvas.paste(
+        solid, (round((width - picture.width) * anchor[0]), round((height - picture.height) * anchor[1]))
+    )
+    if canvas.getchannel("A").getextrema() == (255, 255):
+        raise BadInput(f"the picture fills {width}x{height} already; take a larger size")
+    return canvas
+
+
+def fitting(picture: Image.Image, sizes: Sequence[str]) -> str:
+    """The smallest of the sizes that holds a picture, else the largest."""
+    sides = sorted(parse_size(size)[0] for size in sizes)
+    side = next((side for side in sides if side >= max(picture.size)), sides[-1])
+    return f"{side}x{side}"
+
+
+def ready(canvas: Image.Image, side: int) -> Image.Image:
+    """A square RGBA canvas at another size; what is partly to be painted is painted."""
+    if canvas.size == (side, side):
+        return canvas
+    solid = canvas.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+    stays = canvas.getchannel("A").resize((side, side), Image.Resampling.BOX)
+    solid.putalpha(stays.point(lambda value: 255 if value == 255 else 0))
+    return solid
+
+
+def keep_of(canvas: Image.Image) -> Tensor:
+    """(H, W) bool, True where a canvas is solid"""
+    return torch.as_tensor(np.array(canvas.getchannel("A")) == 255)
+
+
+def _painting(
+    artist: Artist,
+    operation: str,
+    canvas: Image.Image,
+    prompt: str,
+    *,
+    n: int,
+    seed: int | None,
+    shape: str,
+    options: Mapping[str, Any],
+) -> Job:
+    """Draw the transparent part of an RGBA canvas."""
+    chosen = _options(artist, operation, options)
+    canvas = ready(canvas, parse_size(shape)[0])
+    solid, keep = canvas.convert("RGB"), keep_of(canvas)
+    pipeline = cast(Any, artist.pipeline)
+    return Job(
+        operation=operation,
+        prompt=prompt,
+        seeds=artist.seeds_from(seed, check_n(n)),
+        size=shape,
+        options=chosen,
+        run=lambda seeds: pipeline.inpaint(solid, keep, prompt, seeds, shape, **chosen),
+        source=pack_image(canvas),
+    )
+
+
+def _square(artist: Artist, image: Picturelike, size: str | None) -> tuple[Image.Image, str]:
+    """The middle square of a picture, at the size that is drawn."""
+    picture = open_image(image)
+    shape = check_size(fitting(picture, artist.sizes) if size is None else size, artist.sizes, artist.name)
+    return square(picture, parse_size(shape)[0]), shape
+
+
+def _options(artist: Artist, operation: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = cast(Any, artist.pipeline).operation_defaults[operation]
+    return check_options(options, defaults, f"{artist.name}'s {operation}")
+
+
+def _numbers(count: int, frame: int | None) -> tuple[int, ...]:
+    if frame is not None and not 0 <= frame < count:
+        raise BadInput(f"frame is {frame!r}; there are {count}, counted from 0")
+    return tuple(range(count)) if frame is None else (frame,)

@@ -1,0 +1,149 @@
+"""Sizes of DALL·E 2's networks; the defaults are the paper's (arXiv:2204.06125, table 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from armchair.diffusion.prediction import Kind
+from armchair.diffusion.schedule import Schedule
+from armchair.nn.unet import LevelSpec, UNetConfig
+
+ScheduleName = Literal["cosine", "linear"]
+
+
+def schedule_of(name: ScheduleName, steps: int) -> Schedule:
+    """The noise levels of training."""
+    return Schedule.cosine(steps) if name == "cosine" else Schedule.linear(steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionConfig:
+    """The transformer that reads the caption (arXiv:2112.10741, section 4.1; sizes of table 3)."""
+
+    vocab: int = 50_257  # BPE entries; the paper does not say, GLIDE has these
+    length: int = 256  # places
+    width: int = 2048
+    depth: int = 24
+    heads: int = 32
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"caption.width {self.width} is not a multiple of caption.heads {self.heads}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """GLIDE's U-Net with CLIP's image embedding beside the caption (section 2.1 and table 3)."""
+
+    image_size: int = 64  # pixels per side
+    embed: int = 1024  # numbers of a CLIP embedding
+    image_tokens: int = 4  # extra tokens that the embedding is projected to
+    caption: CaptionConfig = field(default_factory=CaptionConfig)
+    levels: tuple[LevelSpec, ...] = (
+        LevelSpec(width=512, depth=3),
+        LevelSpec(width=1024, depth=3, attention="keys"),
+        LevelSpec(width=1536, depth=3, attention="keys"),
+        LevelSpec(width=2048, depth=3, attention="keys"),
+    )
+    patch: int = (
+        1  # squares of so many pixels a side become channels before the first level; not in the paper
+    )
+    time_width: int = 512  # of the timestep's sinusoid
+    head_width: int = 64
+    groups: int = 32  # of the group norms
+    dropout: float = 0.1
+    qk_norm: bool = False  # RMS-normalise queries and keys: not in the paper
+    steps: int = 1000  # noise levels of training
+    schedule: ScheduleName = "cosine"
+    prediction: Kind = "eps"  # what the network says of a noisy picture
+    learned_variance: bool = True  # of the reverse step (arXiv:2102.09672)
+
+    def __post_init__(self) -> None:
+        if self.prediction == "flow":
+            raise ValueError("prediction flow has no place on a schedule of steps; take eps, v or x0")
+        if self.image_size % self.unet.stride:
+            raise ValueError(
+                f"image_size {self.image_size} is not a multiple of the coarsest level's {self.unet.stride}"
+            )
+
+    @property
+    def unet(self) -> UNetConfig:
+        """The skeleton: pixels, what is known of them for inpainting (RGB and the mask), and words."""
+        return UNetConfig(
+            channels_in=3 + 4,
+            channels_out=6 if self.learned_variance else 3,
+            levels=self.levels,
+            middle_attention=self.levels[-1].attention,
+            patch=self.patch,
+            time_width=self.time_width,
+            context_width=self.caption.width,
+            head_width=self.head_width,
+            groups=self.groups,
+            dropout=self.dropout,
+            qk_norm=self.qk_norm,
+        )
+
+    @property
+    def levels_of_noise(self) -> Schedule:
+        return schedule_of(self.schedule, self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorConfig:
+    """The diffusion prior (section 2.2 and table 3). What it reads of the caption is, in the paper, tokens
+    through the same transformer, as the one size of table 3 suggests; Karlo has the states of CLIP's text
+    tower.
+    """
+
+    embed: int = 1024  # numbers of a CLIP embedding
+    words: Literal["tokens", "clip"] = "tokens"  # what stands for the caption's words
+    vocab: int = 49_408  # ids of CLIP's tokens, where words are tokens
+    text_width: int = 1024  # of CLIP's text tower, where words are its states
+    length: int = 256  # places for words
+    width: int = 2048
+    depth: int = 24
+    heads: int = 32
+    qk_norm: bool = False  # RMS-normalise queries and keys: not in the paper
+    steps: int = 1000  # noise levels of training
+    schedule: ScheduleName = "cosine"
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+
+    @property
+    def levels_of_noise(self) -> Schedule:
+        return schedule_of(self.schedule, self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArPriorConfig:
+    """The autoregressive prior (section 2.2 and table 3): codes of principal components, one after another.
+
+    The caption enters as keys and values beside the codes' own: 256 tokens and 319 codes do not fit into the
+    context of 384 that table 3 gives.
+    """
+
+    embed: int = 1024  # numbers of a CLIP embedding
+    components: int = 319  # principal components that are predicted
+    buckets: int = 1024  # codes of a component, and of the dot product with the text's embedding
+    caption: CaptionConfig | None = field(default_factory=CaptionConfig)  # None: states of CLIP's text tower
+    text_width: int = 1024  # of CLIP's text tower, where it is read
+    width: int = 1664
+    depth: int = 24
+    heads: int = 26
+    qk_norm: bool = False  # RMS-normalise queries and keys: not in the paper
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if not 1 <= self.components <= self.embed:
+            raise ValueError(f"components {self.components} is outside 1..embed {self.embed}")
+        if self.buckets < 2:
+            raise ValueError(f"buckets {self.buckets}: at least 2 are needed")
+
+    @property
+    def context_width(self) -> int:
+        """Width of what is read of the caption."""
+        return self.text_width if self.caption is None else self.caption.width

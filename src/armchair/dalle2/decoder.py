@@ -1,0 +1,71 @@
+"""DALL·E 2's decoder: from CLIP's image embedding, and a caption, to 64 pixels (arXiv:2204.06125, 2.1)."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from armchair.dalle2.caption import CaptionEncoder
+from armchair.dalle2.config import DecoderConfig
+from armchair.dalle2.scale import Standardise
+from armchair.nn.unet import UNet
+
+
+class Conditions(TypedDict):
+    """What a picture is drawn from, computed once for all steps. B pictures."""
+
+    extra: Tensor  # (B, E) joins the timestep
+    context: Tensor  # (B, image_tokens + L, W) tokens
+    known: Tensor  # (B, 4, H, W) pixels that stay, in -1..1 and 0 elsewhere, and 1 where they stay
+
+
+class Decoder(nn.Module):
+    """GLIDE's U-Net (arXiv:2112.10741). The embedding joins the timestep and becomes four tokens more.
+
+    Four input channels say what is known of the picture, so that one network draws and inpaints. B batch, E
+    embedding width of the U-Net, Z numbers of a CLIP embedding, L places and W width of the caption.
+    """
+
+    def __init__(self, config: DecoderConfig):
+        super().__init__()
+        self.config = config
+        width, emb_width = config.caption.width, config.unet.emb_width
+        self.unet = UNet(config.unet)
+        self.caption = CaptionEncoder(config.caption)
+        self.caption_to_time = nn.Linear(width, emb_width)  # of the last place, as in GLIDE
+        self.scale = Standardise(config.embed)
+        self.image_to_time = nn.Linear(config.embed, emb_width)
+        self.image_to_tokens = nn.Linear(config.embed, config.image_tokens * width)
+        self.no_image = nn.Parameter(torch.zeros(config.embed))  # stands for an embedding that is not given
+
+    def conditions(
+        self, tokens: Tensor, image_emb: Tensor, has_image: Tensor, known: Tensor | None = None
+    ) -> Conditions:
+        """tokens (B, L), image_emb (B, Z) unit vectors, has_image (B,) bool: False hides the embedding
+
+        known: as in Conditions; None: nothing is.
+        """
+        z = torch.where(has_image[:, None], self.scale(image_emb.float()), self.no_image.float())  # (B, Z)
+        z = z.to(self.image_to_time.weight.dtype)
+        words = self.caption(tokens)  # (B, L, W)
+        images = self.image_to_tokens(z).unflatten(1, (self.config.image_tokens, -1))
+        if known is None:
+            side = self.config.image_size
+            known = z.new_zeros(len(z), 4, side, side)
+        return {
+            "extra": self.caption_to_time(words[:, -1]) + self.image_to_time(z),
+            "context": torch.cat([images, words], dim=1),
+            "known": known,
+        }
+
+    def forward(self, x: Tensor, t: Tensor, *, extra: Tensor, context: Tensor, known: Tensor) -> Tensor:
+        """x (B, 3, H, W) noisy pixels in -1..1, t (B,) -> (B, 3, H, W), or (B, 6, H, W) with the variance"""
+        return self.unet(torch.cat([x, known.to(x)], dim=1), t, extra=extra, context=context)
+
+
+def known_pixels(x0: Tensor, keep: Tensor) -> Tensor:
+    """x0 (B, 3, H, W) in -1..1, keep (B, 1, H, W) bool, True = stays -> (B, 4, H, W)"""
+    shown = keep.to(x0.dtype)
+    return torch.cat([x0 * shown, shown], dim=1)

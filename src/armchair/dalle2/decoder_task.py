@@ -1,0 +1,226 @@
+"""Training the decoder (arXiv:2204.06125, section 2.1 and appendix C)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from armchair.clip.config import ClipConfig
+from armchair.core.bundle import Bundle, Component, Shared
+from armchair.core.config import from_json, to_json
+from armchair.core.errors import BadInput
+from armchair.core.images import contact_sheet, to_image
+from armchair.core.packing import fill_module, pack, unpack
+from armchair.core.rng import SeedBatch
+from armchair.core.task import Batch, Sample, Source
+from armchair.dalle2.caption import caption_tokens
+from armchair.dalle2.config import DecoderConfig
+from armchair.dalle2.decoder import Decoder, known_pixels
+from armchair.dalle2.drawing import Sampler, from_pixels
+from armchair.dalle2.masks import random_keep
+from armchair.dalle2.parts import check_stages, ready, tokenizer
+from armchair.dalle2.scale import Scaling
+from armchair.dalle2.stage import ROWS, Stage, pixels_of
+from armchair.data.captions import CaptionMix
+from armchair.diffusion.loss import noised, simple, vlb
+from armchair.diffusion.prediction import predict, split
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FITTED = 1_024  # pictures whose embeddings give the scale
+SHOWN = 8  # pictures of the preview sheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How pictures are drawn where the person says nothing; the defaults are the paper's (appendix C)."""
+
+    steps: int = 250
+    guidance: float = 1.0  # 1 is off
+    sampler: Sampler = "ddpm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderTaskConfig:
+    """How to train the decoder. The defaults are the paper's; CLIP's width and the vocabulary are CLIP's."""
+
+    net: DecoderConfig = field(default_factory=DecoderConfig)
+    drop_image: float = 0.1  # share of embeddings hidden (section 2.1)
+    drop_text: float = 0.5  # share of captions hidden, independently (section 2.1)
+    everything_masked: float = 0.75  # share of samples of which nothing is known; the rest inpaints
+    scale: Scaling = "constant"  # of the embeddings, or fitted to those of the data
+    # of errors of x0, as v-prediction weighs them (1 / sigma^2), but at most so; None: 1 at all noise levels
+    v_weight: float | None = None
+    vlb_weight: float = 1.0  # of the variance's bound, in units of the paper's lambda 0.001
+    captions: CaptionMix = field(default_factory=CaptionMix)
+    bpe_dropout: float = 0.0  # of merges, in training only
+    storage: str = "float16"  # of the weights in the bundle
+    golden_prompt: str = "a red apple"
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)  # what the bundle draws with by default
+
+    shipped_stages: ClassVar[Mapping[str, str]] = {"clip": "clip"}
+
+    def __post_init__(self) -> None:
+        for name in ("drop_image", "drop_text", "everything_masked", "bpe_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
+        if self.v_weight is not None and (self.net.prediction != "x0" or self.v_weight < 1):
+            raise BadInput(f"task.v_weight={self.v_weight}: 1 or more, and task.net.prediction=x0, is needed")
+
+    def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> DecoderTask:
+        """using: `clip` (needed), and other stages that the bundle is to hold too.
+        init: a dalle2 bundle to go on from.
+
+        Raises BadInput for a stage that is missing, unknown or made with another CLIP.
+        """
+        check_stages(using, "decoder")
+        clip = using["clip"]
+        embed = from_json(ClipConfig, clip.config("clip"), "clip").embed
+        caption = replace(self.net.caption, vocab=tokenizer(clip).vocab)
+        task = DecoderTask(replace(self, net=replace(self.net, embed=embed, caption=caption)), using)
+        if init is not None:
+            fill_module(task.net, init.tensors("decoder"), "decoder")
+        return task
+
+
+class DecoderTask(Stage):
+    """One network, `net`; CLIP stands frozen beside it."""
+
+    own = "decoder"
+    net: Decoder
+
+    def __init__(self, config: DecoderTaskConfig, using: Mapping[str, Bundle]):
+        super().__init__(
+            Decoder(config.net), using, config.captions, config.golden_prompt, to_json(config.sampling)
+        )
+        self.config = config
+        self.side = config.net.image_size
+        self.schedule = config.net.levels_of_noise
+        self._shown: Tensor | None = None
+
+    def prepare(self, source: Source, rng: torch.Generator) -> None:
+        """Note words and languages, choose previews, and fit the scale where the recipe says so."""
+        chosen = self.look(source, rng, SHOWN)
+        self._shown = torch.stack([pixels_of(sample, self.side) for sample in chosen])
+        if self.config.scale == "fitted":
+            self.net.scale.fit(self.embeddings(source, FITTED, rng, self.side)[0].to(self.net.scale.mean))
+
+    def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
+        """image (3, S, S) uint8, tokens (L,), keep (1, S, S) bool, has_image () bool"""
+        config = self.config
+        text = config.captions.pick(sample, generator).text
+        ids = self.embedder.bpe.encode(text, config.bpe_dropout, generator)
+        hide_text, hide_image, nothing = torch.rand(3, generator=generator).tolist()
+        keep = random_keep(self.side, generator)
+        if nothing < config.everything_masked:
+            keep = torch.zeros_like(keep)
+        return {
+            "image": pixels_of(sample, self.side),
+            "tokens": caption_tokens([] if hide_text < config.drop_text else ids, config.net.caption.length),
+            "keep": keep,
+            "has_image": torch.tensor(hide_image >= config.drop_image),
+        }
+
+    def counts(self, data: dict[str, Tensor]) -> dict[str, float]:
+        return {"samples": float(len(data["image"]))}
+
+    def loss(self, batch: Batch, rng: SeedBatch) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """The hybrid loss (arXiv:2102.09672): squared error of the mean, the bound for the variance alone."""
+        t = rng.randint(0, len(self.schedule))
+        eps = rng.normal(3, self.side, self.side)
+        output, x0 = self.outputs(batch.data, t, eps)
+        config, kind = self.config, self.net.config.prediction
+        with torch.autocast(x0.device.type, enabled=False):
+            output = output.float()
+            each = simple(output, x0, eps, t, self.schedule, kind)  # (B,)
+            logged = {"simple": each.detach()}
+            if config.v_weight is not None:
+                _, sigma = self.schedule.alpha_sigma(t, each)
+                each = each * sigma.square().reciprocal().clamp_max(config.v_weight)
+            if self.net.config.learned_variance:
+                bound = vlb(output, x0, eps, t, self.schedule, kind, detach_mean=True)  # (B,)
+                each = each + config.vlb_weight * len(self.schedule) / 1000 * bound
+                logged["vlb"] = bound.detach()
+        total = batch.totals["samples"]
+        return each.sum() / total, {name: value.sum() / total for name, value in logged.items()}
+
+    def outputs(self, data: Mapping[str, Tensor], t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network says of noised examples, and the clean pixels (B, 3, S, S) in -1..1."""
+        image = data["image"].float() / 255
+        x0 = from_pixels(image)
+        z, known = self.embedder.image_emb(image), known_pixels(x0, data["keep"])
+        cond = self.net.conditions(data["tokens"], z, data["has_image"], known)
+        return self.net(noised(x0, eps, t, self.schedule), t, **cond), x0
+
+    def preview(self, rng: SeedBatch) -> Image.Image | None:
+        """Pictures of the data; below them what their embeddings and captions give, and captions alone."""
+        if self._shown is None:
+            return None
+        pipeline, seeds = self.pipeline(lambda: self.net), rng.seeds[:SHOWN]
+        assert pipeline is not None
+        shown, size = self._shown[: len(seeds)], f"{self.side}x{self.side}"
+        images = [to_image(image.float() / 255) for image in shown]
+        z = self.embedder.image_emb(shown)
+        for i, (prompt, seed) in enumerate(zip(self.prompts, seeds, strict=False)):
+            *_, last = pipeline.paint(prompt, z[i : i + 1], [seed], size, pipeline.defaults)
+            images.append(to_image(last.images[0]))
+        return contact_sheet([*images, *self.drawn(pipeline, self.prompts, seeds)], columns=len(seeds))
+
+    def evaluate(self, source: Source, n: int) -> dict[str, float]:
+        """Mean squared error of the clean picture and of the noise, nothing hidden, nothing known, over all
+        noise levels evenly; and of the picture in three thirds of them, whatever the network predicts.
+        """
+        device = self.embedder.device
+        levels, kind = self.schedule, self.net.config.prediction
+        x0_error, eps_error = torch.zeros(n), torch.zeros(n)
+        for start in range(0, n, ROWS):
+            rows = range(start, min(n, start + ROWS))
+            data = self._plain([source[i % len(source)] for i in rows], device)
+            t = torch.tensor([i * len(levels) // n for i in rows], device=device)
+            eps = SeedBatch(list(rows), device).normal(3, self.side, self.side)
+            output, x0 = self.outputs(data, t, eps)
+            found = predict(split(output.float(), x0)[0], noised(x0, eps, t, levels), t, levels, kind)
+            x0_error[rows.start : rows.stop] = (found.x0 - x0).square().mean(dim=(1, 2, 3)).cpu()
+            eps_error[rows.start : rows.stop] = (found.eps - eps).square().mean(dim=(1, 2, 3)).cpu()
+        thirds = zip(("x0_low", "x0_middle", "x0_high"), x0_error.tensor_split(3), strict=True)
+        return {
+            "x0": x0_error.mean().item(),
+            "eps": eps_error.mean().item(),
+            **{name: part.mean().item() for name, part in thirds},
+        }
+
+    def components(self) -> dict[str, Component | Shared]:
+        """The decoder, its `words`, and those of the other stages."""
+        config, tensors = to_json(self.net.config), self.net.state_dict()
+        own = Component(config=config, tensors=tensors, storage=self.config.storage)
+        return {**self.carried(), "decoder": own}
+
+    def golden(self) -> tuple[str, int, Image.Image] | None:
+        """Drawn with the weights as the bundle stores them, since rounding changes what is drawn."""
+        return self.draw_golden(self._stored)
+
+    def _stored(self) -> Decoder:
+        net = Decoder(self.net.config)
+        fill_module(net, unpack(pack(self.net.state_dict(), self.config.storage)), "decoder")
+        return ready(net, self.embedder.device, torch.float32)
+
+    def _plain(self, samples: list[Sample], device: torch.device) -> dict[str, Tensor]:
+        """Examples with nothing hidden and nothing known; the captions are the same ones each time."""
+        length = self.net.config.caption.length
+        texts = [
+            self.config.captions.pick(sample, torch.Generator().manual_seed(i)).text
+            for i, sample in enumerate(samples)
+        ]
+        tokens = [caption_tokens(self.embedder.bpe.encode(text), length) for text in texts]
+        count = len(samples)
+        return {
+            "image": torch.stack([pixels_of(sample, self.side) for sample in samples]).to(device),
+            "tokens": torch.stack(tokens).to(device),
+            "keep": torch.zeros(count, 1, self.side, self.side, dtype=torch.bool, device=device),
+            "has_image": torch.ones(count, dtype=torch.bool, device=device),
+        }

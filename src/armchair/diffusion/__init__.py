@@ -1,0 +1,1 @@
+"""Noise levels, denoisers, samplers and losses: functions over callables that know no network."""

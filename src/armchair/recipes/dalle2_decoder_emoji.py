@@ -1,0 +1,65 @@
+"""DALL·E 2's decoder as it ships: Emoji World at 64 px in English and Korean, on the shipped CLIP.
+
+Run      armchair train dalle2_decoder_emoji
+         armchair train dalle2_decoder_emoji --init dalle2    goes on from the shipped weights
+Needs    the drawings of Emoji World (npm fetches them), and a clip bundle
+Takes    see docs/status.md: the samples seen, the machine and the date
+Reaches  see docs/status.md: the error of the clean picture, and what the judge sees in what it draws
+"""
+
+from armchair.dalle2.config import CaptionConfig, DecoderConfig
+from armchair.dalle2.decoder_task import DecoderTaskConfig, SamplingConfig
+from armchair.data.captions import CaptionMix
+from armchair.data.world.scene import WorldConfig
+from armchair.nn.unet import LevelSpec
+from armchair.train import OptimConfig, Recipe, ScheduleConfig
+
+
+def recipe() -> Recipe:
+    return Recipe(
+        name="dalle2_decoder_emoji",
+        task=DecoderTaskConfig(
+            net=DecoderConfig(
+                embed=256,
+                caption=CaptionConfig(vocab=4_096, length=32, width=128, depth=2, heads=4),
+                levels=(LevelSpec(width=96, depth=2), LevelSpec(width=160, depth=1, attention="keys")),
+                patch=4,
+                time_width=64,
+                head_width=32,
+                dropout=0.0,
+                qk_norm=True,
+                prediction="x0",
+            ),
+            v_weight=5.0,
+            vlb_weight=0.01,
+            scale="fitted",
+            captions=CaptionMix(
+                kinds={"short": 0.9, "alt": 0.05, "long": 0.05}, languages={"en": 0.5, "ko": 0.5}
+            ),
+            storage="int8",
+            sampling=SamplingConfig(steps=20, guidance=2.0, sampler="dpm"),
+        ),
+        data=WorldConfig(
+            size=64,
+            concepts=96,
+            single=0.55,
+            counting=0.2,
+            pairs=0.65,
+            crowds=0.15,
+            natural=0.65,
+            plain=0.75,
+            signs=0.02,
+            styles={"glossy": 0.5, "soft": 0.15, "flat": 0.15, "line": 0.05, "sticker": 0.15},
+        ),
+        steps=10_000,
+        batch=32,
+        optim=OptimConfig(name="muon", lr=1e-3, muon_lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01),
+        schedule=ScheduleConfig(kind="constant-then-linear", warmup=100, final=0.02, tail=0.4),
+        ema=0.9985,
+        clip=1.0,
+        precision="bfloat16",
+        checkpoint_every=200,
+        preview_every=1_000,
+        evaluate_every=1_000,
+        evaluate_samples=192,
+    )

@@ -1,0 +1,31 @@
+"""DALL·E 2's first upsampler at the paper's size: 64 px to 256 px, 730 million parameters.
+
+arXiv:2204.06125, appendix C.
+
+Run      torchrun --nproc-per-node 64 -m armchair train dalle2_upsample256_paper --data PATH
+Needs    pictures of 256 px and more, millions of them
+Takes    1,000,000 updates of 1,024 crops of 64 px
+Reaches  the paper gives no number; armchair inspect dalle2_upsample256_paper prints the sizes
+"""
+
+from armchair.train import OptimConfig, Recipe, ScheduleConfig
+from armchair.upsample.config import PAPER_256
+from armchair.upsample.task import UpsamplerTaskConfig
+
+
+def recipe() -> Recipe:
+    return Recipe(
+        name="dalle2_upsample256_paper",
+        task=UpsamplerTaskConfig(net=PAPER_256, degrade="blur", chance=0.5, storage="float16"),
+        steps=1_000_000,
+        batch=1_024,
+        optim=OptimConfig(name="adamw", lr=1.2e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0),
+        schedule=ScheduleConfig(kind="constant", warmup=0),
+        ema=0.9999,
+        clip=0.0,  # the paper names none
+        precision="bfloat16",
+        checkpoint_every=5_000,
+        preview_every=5_000,
+        evaluate_every=25_000,
+        evaluate_samples=256,
+    )
