@@ -22,7 +22,7 @@ from _machine import console, facts, show, write
 from armchair.evaluation.bootstrap import estimate
 from armchair.evaluation.geneval import fulfils
 from armchair.evaluation.prompts import LANGUAGES, SIX
-from armchair.evaluation.session import Session
+from armchair.evaluation.session import Session, file_name
 
 COUNTS = (1, 4, 16, 64)
 FIRST_SEED = 1_000
@@ -45,7 +45,8 @@ def main() -> None:
     ranked: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {task: [] for task in SIX}
     for i, prompt in enumerate(prompts):
         text = prompt.text(LANGUAGES[i % 2])
-        images = session.draw(text, range(FIRST_SEED, FIRST_SEED + args.most), f"rerank-{i}")
+        seeds = range(FIRST_SEED, FIRST_SEED + args.most)
+        images = session.draw(text, seeds, [file_name(prompt, LANGUAGES[i % 2], seed) for seed in seeds])
         fits = (session.image_emb(images) @ session.clip.text_emb([text])[0].cpu()).numpy()  # (most,)
         right = np.array([fulfils(prompt, reading) for reading in session.read(images)], dtype=float)
         ranked[prompt.task].append((fits, right))

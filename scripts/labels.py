@@ -1,7 +1,8 @@
 """Label 200 generated pictures by eye: the judge is only as good as its agreement with these.
 
-Draw     python scripts/labels.py draw --model dalle1 --out out/labels
-         writes out/labels/dalle1.json and .webp and sheets of numbered pictures with what was asked for
+Draw     python scripts/labels.py draw --model dalle1 --out out/labels [--pictures DIR]
+         writes out/labels/dalle1.json and .webp and sheets of numbered pictures with what was asked for;
+         --pictures takes those that `armchair evaluate --suite geneval --save DIR` kept, instead of drawing
 Mark     python scripts/labels.py mark --system dalle1 --out out/labels --right 0-3,7,12
          says which pictures show what was asked for (all others do not) and copies both files to
          src/armchair/evaluation/labels
@@ -24,8 +25,9 @@ import armchair
 from armchair.artist.find import find
 from armchair.core.bundle import Bundle
 from armchair.core.config import to_json
-from armchair.core.errors import ArmchairError
-from armchair.core.images import contact_sheet
+from armchair.core.errors import ArmchairError, BadInput
+from armchair.core.images import contact_sheet, open_image
+from armchair.core.picture import read_recipe
 from armchair.evaluation.geneval import SIDE
 from armchair.evaluation.labels import (
     Labelled,
@@ -38,6 +40,7 @@ from armchair.evaluation.labels import (
     unpack,
 )
 from armchair.evaluation.prompts import load_prompts
+from armchair.evaluation.session import file_name
 from armchair.judge.reading import Reader
 
 SHIPPED = Path(__file__).resolve().parents[1] / "src" / "armchair" / "evaluation" / "labels"
@@ -52,6 +55,7 @@ def main() -> None:
     drawing = commands.add_parser("draw")
     drawing.add_argument("--model", default="dalle1")
     drawing.add_argument("--out", type=Path, default=Path("out/labels"))
+    drawing.add_argument("--pictures", type=Path)
     drawing.set_defaults(run=draw)
     marking = commands.add_parser("mark")
     marking.add_argument("--system", default="dalle1")
@@ -75,7 +79,10 @@ def draw(args: argparse.Namespace) -> None:
     images: list[Image.Image] = []
     words: list[str] = []
     for prompt, language, seed in selection(prompts.prompts):
-        image = artist.generate(prompt.text(language), seed=seed)[0].image
+        if args.pictures is None:
+            image = artist.generate(prompt.text(language), seed=seed)[0].image
+        else:
+            image = kept(args.pictures / file_name(prompt, language, seed), artist.bundle.digest)
         images.append(image if image.width == SIDE else image.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
         rows.append(Labelled(prompt=prompt.id, language=language, seed=seed))
         words.append(prompt.en)  # in English for both, since labels are about the picture
@@ -91,6 +98,13 @@ def draw(args: argparse.Namespace) -> None:
         picture = contact_sheet([shown[i] for i in part], COLUMNS, captions, cell=CELL)
         picture.save(args.out / f"{artist.name}-{start:03d}.png")
     print(f"{len(rows)} pictures in {args.out}, {len(sheet):,} bytes")
+
+
+def kept(path: Path, digest: str) -> Image.Image:
+    """A picture that an evaluation drew with the same bundle."""
+    if read_recipe(path)["digest"] != digest:
+        raise BadInput(f"{path} was drawn by another bundle: draw the pictures anew")
+    return open_image(path)
 
 
 def mark(args: argparse.Namespace) -> None:

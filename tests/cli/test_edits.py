@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,7 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("bundles")
-    whole_bundle(place)
-    (place / "whole").rename(place / "dalle2")
+    shutil.copytree(whole_bundle(tmp_path_factory.getbasetemp() / "dalle2").folder, place / "dalle2")
     return place
 
 

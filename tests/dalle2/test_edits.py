@@ -22,9 +22,7 @@ from tests.dalle2.tiny import decoder_task, picture, saved, whole_bundle
 
 @pytest.fixture(scope="module")
 def artist(tmp_path_factory: pytest.TempPathFactory) -> armchair.Artist:
-    place = tmp_path_factory.mktemp("bundles")
-    whole_bundle(place)
-    return armchair.load(place / "whole")
+    return armchair.load(whole_bundle(tmp_path_factory.getbasetemp() / "dalle2").folder)
 
 
 def pixels(image: Image.Image) -> np.ndarray:

@@ -28,9 +28,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete bundle of tiny untrained networks whose pictures differ from seed to seed."""
-    place = tmp_path_factory.mktemp("bundles")
-    whole_bundle(place)
-    return place / "whole"
+    return whole_bundle(tmp_path_factory.getbasetemp() / "dalle2").folder
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def ar_prior_task(
 
 
 def whole_bundle(folder: Path) -> Bundle:
-    """A complete system: CLIP, both priors, the decoder; made once a folder."""
+    """A complete system, `whole`: CLIP, both priors, the decoder; made once a folder."""
     if (folder / "whole" / "bundle.json").exists():
         return Bundle.open(folder / "whole")
     prior = saved(folder / "prior", prior_task(folder))

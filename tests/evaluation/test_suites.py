@@ -238,7 +238,7 @@ def test_a_thousand_prompts_make_no_notes(
 ):
     """ "has never seen the word" for every caption would bury the table; drawing for people keeps it."""
     made = Session(shipped / "toy", art=ART)
-    assert made.draw("a zebra", [1, 2], "x").shape == (2, 3, 16, 16)
+    assert made.draw("a zebra", [1, 2], ["a.png", "b.png"]).shape == (2, 3, 16, 16)
     assert caplog.records == []
     made.artist.generate("a zebra", seed=1)
     assert "zebra" in caplog.text

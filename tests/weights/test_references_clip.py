@@ -58,7 +58,7 @@ def normalised(image: Tensor) -> Tensor:
     return (image - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
-def stir(net: torch.nn.Module) -> torch.nn.Module:
+def stir(net: Any) -> Any:
     """Random numbers everywhere, biases, gains and statistics too, which start at 0 and 1."""
     torch.manual_seed(3)
     for name, value in net.state_dict().items():
@@ -107,8 +107,8 @@ def test_transformers(tmp_path: Path, text: Any, vision: Any, embed: int, act: s
     transformers = library("transformers")
     net = hf(
         tmp_path / "hf",
-        {**tower(*text[:2], act, text[3]), "max_position_embeddings": text[2]},
-        {**tower(*vision[:2], act, vision[4]), "patch_size": vision[2], "image_size": vision[3]},
+        {**tower(text[0], text[1], act, text[3]), "max_position_embeddings": text[2]},
+        {**tower(vision[0], vision[1], act, vision[4]), "patch_size": vision[2], "image_size": vision[3]},
         embed,
     )
     import_weights(str(tmp_path / "hf"), tmp_path / "clip")

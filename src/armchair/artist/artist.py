@@ -348,6 +348,31 @@ class Artist:
         else:
             yield from job.ranking.best(self._batches(job), -(-len(job.items) // BATCH))
 
+    def draw_all(self, jobs: Sequence[Job]) -> Iterator[Preview | Picture]:
+        """Draw prompts of equal size and options as one run: previews of all pictures, job after job, then the
+        pictures in that order, each the one that `draw` makes of its job alone. At most BATCH pictures, from
+        `generate`, without a ranking, and only where the pipeline has `together`.
+        """
+        first, rows = jobs[0], [(job, seed) for job in jobs for seed in job.seeds]
+        assert all((job.size, job.options) == (first.size, first.options) for job in jobs)
+        prompts = [job.prompt if job.revised_prompt is None else job.revised_prompt for job, _ in rows]
+        seeds, last = [seed for _, seed in rows], None
+        for last in cast(Any, self.pipeline).stream(prompts, seeds, first.size, **first.options):
+            yield last
+        assert last is not None
+        for (job, seed), image in zip(rows, last.images, strict=True):
+            yield self._picture(job, seed, image)
+
+    def _picture(self, job: Job, item: int, image: torch.Tensor) -> Picture:
+        """image (3, H, W) float 0..1"""
+        return Picture(
+            image=to_image(image),
+            seed=item if job.frames is None else job.seeds[0],
+            prompt=job.prompt,
+            revised_prompt=job.revised_prompt,
+            recipe=self._recipe(job, item),
+        )
+
     def _batches(self, job: Job) -> Iterator[Preview | Picture]:
         for start in range(0, len(job.items), BATCH):
             items = list(job.items[start : start + BATCH])
@@ -356,13 +381,7 @@ class Artist:
                 yield last
             assert last is not None and len(last.images) == len(items)
             for item, image in zip(items, last.images, strict=True):
-                yield Picture(
-                    image=to_image(image),
-                    seed=item if job.frames is None else job.seeds[0],
-                    prompt=job.prompt,
-                    revised_prompt=job.revised_prompt,
-                    recipe=self._recipe(job, item),
-                )
+                yield self._picture(job, item, image)
 
     def _recipe(self, job: Job, item: int) -> dict[str, Any]:
         recipe: dict[str, Any] = {

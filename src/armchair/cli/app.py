@@ -43,6 +43,7 @@ LOOKING = {
 }
 WEIGHTS = {
     "import": ("import_", "Make a bundle of published weights."),
+    "export": ("export", "Write a bundle as another library's folder."),
 }
 PANELS = {"Draw": DRAWING, "Train": TRAINING, "Weights": WEIGHTS, "Look": LOOKING}
 COMMANDS = {name: entry for panel in PANELS.values() for name, entry in panel.items()}

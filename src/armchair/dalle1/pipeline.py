@@ -36,6 +36,7 @@ class Dalle1:
 
     kind = "dalle1"
     operations = frozenset({"generate", "complete"})
+    together = True  # `stream` takes a prompt a picture
 
     def __init__(
         self,
@@ -69,8 +70,12 @@ class Dalle1:
         bpe, shown = BPE.load(bundle.bytes("text")), bundle.manifest
         return cls(dvae.to(device), net.to(device, dtype), bpe, shown.languages, shown.defaults)
 
-    def stream(self, prompt: str, seeds: Sequence[int], size: str, **options: Any) -> Iterator[Preview]:
-        """A preview as each row of codes fills in; what is not drawn yet is grey."""
+    def stream(
+        self, prompt: str | Sequence[str], seeds: Sequence[int], size: str, **options: Any
+    ) -> Iterator[Preview]:
+        """A preview as each row of codes fills in; what is not drawn yet is grey. prompt: of all pictures, or
+        one a seed: each is then the picture that it would be alone.
+        """
         yield from self._draw(prompt, seeds, None, **options)
 
     def complete(
@@ -98,13 +103,15 @@ class Dalle1:
     @torch.no_grad()
     def _draw(
         self,
-        prompt: str,
+        prompt: str | Sequence[str],
         seeds: Sequence[int],
         start: Tensor | None,
         **options: Any,
     ) -> Iterator[Preview]:
         settings = {**self.defaults, **options}
-        tokens = caption_tokens(self.bpe.encode(prompt), self.net.text_places)
+        words = [prompt] if isinstance(prompt, str) else prompt
+        read = [caption_tokens(self.bpe.encode(text), self.net.text_places) for text in words]
+        tokens = read[0] if isinstance(prompt, str) else torch.stack(read)
         grid, stride = self.dvae.config.grid, self.dvae.config.stride
         for step in sample(self.decoder, tokens, SeedBatch(seeds), start=start, **settings):
             images = self.dvae.decode(step.x.clamp(min=0))

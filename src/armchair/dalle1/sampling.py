@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -15,6 +15,7 @@ from armchair.core.rng import SeedBatch
 from armchair.core.step import Step
 from armchair.dalle1.transformer import PAD, Dalle1Transformer
 from armchair.nn.decode import LayerCache, PackedBlock, PackedLinear, PackedNorm, padded
+from armchair.nn.sparse import Places
 from armchair.nn.transformer import Block
 
 
@@ -31,8 +32,8 @@ def sample(
 ) -> Iterator[Step]:
     """Draw one picture a seed for a caption, row by row; what is not drawn yet is -1.
 
-    tokens (text_places - 1,) ids, PAD after the last; start (rows, W) the codes of the top rows, None: draw
-    all. guidance: logits are uncond + guidance * (cond - uncond), uncond the caption of pads; 1 costs no
+    tokens (text_places - 1,) ids, PAD after the last, or (B, text_places - 1) a caption each; start (rows, W)
+    the codes of the top rows, for one caption alone, None: draw all. guidance: logits are uncond + guidance * (cond - uncond), uncond the caption of pads; 1 costs no
     second row. temperature 0 takes the likeliest code. top_k: of the k likeliest codes; top_p: of the fewest
     likely ones that hold this share of the probability, after temperature and top_k. x and x0 are the codes
     (B, H, W) int64.
@@ -47,10 +48,14 @@ def sample(
     codes = torch.full((len(seeds), total), -1)
     codes[:, : len(kept)] = kept
     noise = seeds.uniform(total)  # (B, N): a cell's number does not depend on how many rows were kept
-    texts = tokens.unsqueeze(0)
+    captions, counts = torch.unique_consecutive(tokens.view(-1, tokens.shape[-1]), dim=0, return_counts=True)
+    texts = captions.unsqueeze(1)  # (P, 1, L)
     if guidance != 1.0:
-        texts = torch.cat([texts, torch.full_like(texts, PAD)])
-    drawing = decoder.begin(texts, kept, len(seeds))
+        texts = torch.cat([texts, torch.full_like(texts, PAD)], dim=1)  # (P, 2, L)
+    if len(texts) == 1:
+        drawing = decoder.begin(texts[0], kept, len(seeds))
+    else:
+        drawing = decoder.begin_together(texts, counts.tolist())
     for cell in range(len(kept), total):
         logits = drawing.next(codes[:, cell - 1] if cell > 0 else None)
         chosen = choose(guided(logits, guidance), noise[:, cell], temperature, top_k, top_p)
@@ -114,24 +119,57 @@ class Decoder:
     @torch.no_grad()
     def begin(self, tokens: Tensor, kept: Tensor, images: int) -> Drawing:
         """Read texts (G, text_places - 1), and all but the last of the kept codes (n,), which all share."""
+        last, before = self._read(tokens, kept)
+        return self._drawing(last.unsqueeze(1), before, images, [images] * len(tokens), len(kept))
+
+    @torch.no_grad()
+    def begin_together(self, tokens: Tensor, images: Sequence[int]) -> Drawing:
+        """Read captions (P, G, text_places - 1), each as if it were alone, for so many images of each. Under
+        guidance (G is 2) the second text is the same for all.
+        """
+        nothing = torch.empty(0, dtype=torch.int64)
+        read = [self._read(texts, nothing) for texts in tokens]
+        texts = [(p, 0) for p in range(len(read))] + [(0, 1)] * (tokens.shape[1] - 1)
+        before = [
+            torch.stack([read[p][1][layer][:, g] for p, g in texts], dim=1)
+            for layer in range(len(self.blocks))
+        ]
+        last = [
+            torch.cat([h[g].expand(n, -1) for (h, _), n in zip(read, images, strict=True)])
+            for g in range(tokens.shape[1])
+        ]
+        total = sum(images)
+        return self._drawing(torch.stack(last), before, total, [*images, total][: len(texts)], 0)
+
+    def _read(self, tokens: Tensor, kept: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Texts and codes -> the stream at the last place (G, D), and each layer's keys and values"""
         h = self.net.embed_text(tokens.to(self.device))
         if len(kept) > 0:
             known = kept[:-1].to(self.device).expand(len(tokens), -1)
             h = torch.cat([h, self.net.embed_image(known)], dim=1)
-        h = h.float()
-        caches: list[LayerCache] = []
-        for block, places in zip(self.blocks, self.net.places(len(self.cells) - self.shift), strict=True):
+        h, before = h.float(), list[Tensor]()
+        for block, places in zip(self.blocks, self._places(), strict=True):
             look = places.mask()[: h.shape[1], : h.shape[1]]
-            h, before = block.prefill(h, look.to(self.device))
-            caches.append(LayerCache(places, before, images))
-        return Drawing(self, caches, images, h[:, -1], len(kept))
+            h, kv = block.prefill(h, look.to(self.device))
+            before.append(kv)
+        return h[:, -1], before
+
+    def _drawing(
+        self, last: Tensor, before: list[Tensor], images: int, rows: Sequence[int], cell: int
+    ) -> Drawing:
+        """rows: of each text that `before` holds"""
+        caches = [LayerCache(places, kv, rows) for places, kv in zip(self._places(), before, strict=True)]
+        return Drawing(self, caches, images, last, cell)
+
+    def _places(self) -> list[Places]:
+        return self.net.places(len(self.cells) - self.shift)
 
 
 class Drawing:
     """Pictures that are being drawn: the caches, and the cell that comes next."""
 
     def __init__(self, decoder: Decoder, caches: list[LayerCache], images: int, last: Tensor, cell: int):
-        """last: (G, D) the stream at the last place that was read"""
+        """last: (G, 1, D), or (G, B, D) of images of several captions: the stream at the last place read"""
         self.decoder, self.caches, self.images, self.last, self.cell = decoder, caches, images, last, cell
         self.texts = len(last)
 
@@ -155,7 +193,7 @@ class Drawing:
             return F.embedding(code.to(decoder.device), decoder.codes) + decoder.cells[place]
         if decoder.start_of_image is not None:
             return decoder.start_of_image + decoder.cells[place]
-        return self.last.unsqueeze(1)  # `bos`: the last text place predicts the first cell
+        return self.last  # `bos`: the last text place predicts the first cell
 
 
 def _check(
@@ -168,7 +206,8 @@ def _check(
     top_p: float | None,
 ) -> None:
     config = decoder.config
-    assert tokens.shape == (decoder.net.text_places - 1,), tokens.shape
+    assert tokens.ndim <= 2 and tokens.shape[-1] == decoder.net.text_places - 1, tokens.shape
+    assert tokens.ndim == 1 or start is None
     if not math.isfinite(guidance):
         raise BadInput(f"guidance {guidance}: a number, 1 is off")
     if not 0 <= temperature < math.inf:

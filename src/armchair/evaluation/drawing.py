@@ -63,7 +63,7 @@ def distance(session: Session) -> Measured:
     for (i,) in session.each("drawing captions", range(captions), 1):
         language = LANGUAGES[i % 2]
         text = said(sample_scene(i, WORLD), "short", language)
-        drawn.append(session.draw(text, SEEDS, f"caption-{i}-{language}"))
+        drawn.append(session.draw(text, SEEDS, [f"caption-{i}-{language}-{seed}.png" for seed in SEEDS]))
     scenes = [sample_scene(i, WORLD) for i in range(4 * captions + real)]
     rendered = as_bytes(pictures(scenes, drawn[0].shape[-1], session.art))
     sets = {

@@ -131,18 +131,18 @@ class Session:
         for done, (prompt, language) in enumerate(todo):
             if (prompt.id, language) not in self._drawn:
                 self.tell("drawing the prompts", done, len(todo))
-                name = f"{prompt.id.replace('/', '-')}-{language}"
-                self._drawn[prompt.id, language] = self.draw(prompt.text(language), SEEDS, name)
+                names = [file_name(prompt, language, seed) for seed in SEEDS]
+                self._drawn[prompt.id, language] = self.draw(prompt.text(language), SEEDS, names)
         self.tell("drawing the prompts", len(todo), len(todo))
         return self._drawn
 
-    def draw(self, text: str, seeds: Sequence[int], name: str) -> Tensor:
-        """The model's pictures of a text, one a seed: (N, 3, H, W) uint8. Saved as NAME-SEED.png if asked."""
+    def draw(self, text: str, seeds: Sequence[int], names: Sequence[str]) -> Tensor:
+        """The model's pictures of a text, one a seed: (N, 3, H, W) uint8; saved by name if asked."""
         with without_notes():
             found = self.artist.generate(text, n=len(seeds), seed=seeds[0])
         if self.save is not None:
-            for picture in found:
-                picture.save(self.save / f"{name}-{picture.seed}.png")
+            for picture, name in zip(found, names, strict=True):
+                picture.save(self.save / name)
         return as_bytes(at_side(torch.stack([to_tensor(p.image) for p in found]), KEPT, grow=False))
 
     def rendered(self) -> dict[str, Tensor]:
@@ -165,6 +165,11 @@ class Session:
             self.tell(what, start, len(things))
             yield things[start : start + size]
         self.tell(what, len(things), len(things))
+
+
+def file_name(prompt: Prompt, language: str, seed: int) -> str:
+    """Of a picture that is kept."""
+    return f"{prompt.id.replace('/', '-')}-{language}-{seed}.png"
 
 
 @contextlib.contextmanager

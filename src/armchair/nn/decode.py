@@ -198,32 +198,33 @@ class LayerCache:
     places, S cells kept; the other letters as in `PackedBlock`.
     """
 
-    def __init__(self, places: Places, before: Tensor, images: int):
-        """places: the pattern over all cells; images: of each text
+    def __init__(self, places: Places, before: Tensor, images: int | Sequence[int]):
+        """places: the pattern over all cells; images: of each text, one number where they have as many
         before: keys and values (2, G, h, T + n, d) of the prefix and of n cells that all images share
         """
         _, texts, heads, _, d = before.shape
-        self.rows = rows = texts * images
+        counts = [images] * texts if isinstance(images, int) else list(images)
+        self.rows = rows = sum(counts)
         self.prefix = T = places.prefix
         self.prefix_k = before[0, :, :, :T].contiguous()  # (G, h, T, d)
         self.prefix_v = before[1, :, :, :T].mT.contiguous()  # (G, h, d, T)
-        most = images
-        if images > 1 and before.device.type == "cpu":
-            most = min(images, shared_rows(heads, T, d), shared_rows(heads, d, T))
+        most = max(counts)
+        if most > 1 and before.device.type == "cpu":
+            most = min(most, shared_rows(heads, T, d), shared_rows(heads, d, T))
+        spans = [(g, sum(counts[:g]), sum(counts[: g + 1])) for g in range(texts)]
         # which text, and which of its rows at a time
-        ends = [(g, (g + 1) * images) for g in range(texts)]
         self.parts = [
             (g, slice(start, min(start + most, end)))
-            for g, end in ends
-            for start in range(end - images, end, most)
+            for g, first, end in spans
+            for start in range(first, end, most)
         ]
         self.window = Window(places)
         self.cells = before.new_zeros(self.window.size, 2, heads, rows, d)
         self.slots = self.cells.unbind(0)
         n = before.shape[3] - T
         for cell in range(max(0, n - self.window.size), n):
-            for g, end in ends:
-                own = self.slots[self.window.slot(cell)][:, :, end - images : end]
+            for g, first, end in spans:
+                own = self.slots[self.window.slot(cell)][:, :, first:end]
                 own[:] = before[:, g, :, T + cell].unsqueeze(2)
 
     def step(self, cell: int, q: Tensor, kv: Tensor) -> Tensor:

@@ -11,23 +11,15 @@ import torch
 from torch import Tensor
 
 from armchair.core.bundle import Bundle, Component, Streamed, save_bundle
-from armchair.core.errors import BadInput, nearest
+from armchair.core.errors import BadInput
 from armchair.core.tensorfile import Lazy
 from armchair.weights.importing import clip, dvae
 from armchair.weights.importing.plan import Format, Options, Plan
 from armchair.weights.importing.source import Source, open_source
 from armchair.weights.importing.table import Unfit
+from armchair.weights.precision import dtype_named
 
 FORMATS: tuple[Format, ...] = (dvae.FORMAT, *clip.FORMATS)
-DTYPES = {
-    "keep": None,
-    "float32": torch.float32,
-    "fp32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "bf16": torch.bfloat16,
-    "float16": torch.float16,
-    "fp16": torch.float16,
-}
 UNKNOWN = "unknown: ask where these weights come from"
 
 
@@ -49,8 +41,7 @@ def import_weights(
     written then.
     """
     out = Path(out)
-    if dtype not in DTYPES:
-        raise BadInput(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}.{nearest(dtype, DTYPES)}")
+    stored = dtype_named(dtype, "keep")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} exists already; name a folder that does not")
     source = open_source(text, lock=lock, offline=offline)
@@ -61,7 +52,7 @@ def import_weights(
         out,
         kind=plan.kind,
         name=out.resolve().name,
-        components=_in_dtype(plan, DTYPES[dtype]),
+        components=_in_dtype(plan, stored),
         languages=plan.languages,
         licence=next(text for text in (licence, stated, plan.licence, UNKNOWN) if text is not None),
         trained={"imported": {"format": found.name, **source.origin(), "dropped": dict(plan.dropped)}},

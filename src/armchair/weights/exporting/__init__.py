@@ -1,0 +1,1 @@
+"""Bundles as the folders of other libraries."""

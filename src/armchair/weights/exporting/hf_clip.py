@@ -1,0 +1,153 @@
+"""A clip bundle as a Hugging Face CLIPModel folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from armchair.clip.config import ClipConfig, ViTConfig
+from armchair.clip.preprocess import MEAN, STD
+from armchair.core.bundle import Bundle
+from armchair.core.config import from_json
+from armchair.core.errors import Unsupported
+from armchair.text.bpe import BPE
+from armchair.text.clip_bpe import END, START, ClipBPE
+from armchair.text.tokenizer import load_tokenizer
+from armchair.weights.exporting.files import save_json, save_tensors
+from armchair.weights.importing.clip_tables import HUGGING_FACE
+from armchair.weights.importing.table import revert
+
+
+def export(bundle: Bundle, folder: Path, dtype: torch.dtype) -> None:
+    """Config, weights, preprocessor and tokenizer. Raises Unsupported for a ResNet."""
+    config = from_json(ClipConfig, bundle.config("clip"), "clip")
+    if not isinstance(config.image, ViTConfig):
+        raise Unsupported(
+            f"{bundle.name}: the image tower of a CLIPModel is a ViT, this one is a ResNet: --format safetensors"
+        )
+    tensors = revert(HUGGING_FACE, bundle.tensors("clip", dtype))
+    save_tensors(folder / "model.safetensors", tensors)
+    save_json(folder / "config.json", hf_config(config, config.image, dtype))
+    save_json(folder / "preprocessor_config.json", pixels(config.image_size))
+    tokenizer = load_tokenizer(bundle.bytes("text"))
+    for name, data in tokenizer_files(tokenizer, config).items():
+        (folder / name).write_bytes(data)
+
+
+def hf_config(config: ClipConfig, image: ViTConfig, dtype: torch.dtype) -> dict[str, Any]:
+    """config.json of a CLIPModel."""
+    shared = {"hidden_act": "quick_gelu" if config.quick_gelu else "gelu", "layer_norm_eps": 1e-5}
+    text = config.text
+
+    def tower(width: int, depth: int, heads: int) -> dict[str, Any]:
+        return {
+            "hidden_size": width,
+            "intermediate_size": 4 * width,
+            "num_hidden_layers": depth,
+            "num_attention_heads": heads,
+            "projection_dim": config.embed,
+            **shared,
+        }
+
+    return {
+        "architectures": ["CLIPModel"],
+        "model_type": "clip",
+        "dtype": str(dtype).removeprefix("torch."),
+        "projection_dim": config.embed,
+        "logit_scale_init_value": 2.6592,
+        "text_config": {
+            "model_type": "clip_text_model",
+            **tower(text.width, text.depth, text.heads),
+            "vocab_size": text.vocab,
+            "max_position_embeddings": text.length,
+            "bos_token_id": text.start,
+            "eos_token_id": text.end,
+            "pad_token_id": text.end,
+        },
+        "vision_config": {
+            "model_type": "clip_vision_model",
+            **tower(image.width, image.depth, image.heads),
+            "image_size": config.image_size,
+            "patch_size": image.patch,
+        },
+    }
+
+
+def pixels(size: int) -> dict[str, Any]:
+    """preprocessor_config.json"""
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"shortest_edge": size},
+        "resample": 3,  # bicubic
+        "do_center_crop": True,
+        "crop_size": {"height": size, "width": size},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(MEAN),
+        "image_std": list(STD),
+    }
+
+
+def tokenizer_files(tokenizer: BPE | ClipBPE, config: ClipConfig) -> dict[str, bytes]:
+    """What a tokenizer's folder holds, by file name."""
+    length = config.text.length
+    specials = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
+    found = {"special_tokens_map.json": specials}
+    if isinstance(tokenizer, ClipBPE):
+        vocab, merges = tokenizer.files()
+        settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": length, **specials}
+        named = {"vocab.json": vocab, "merges.txt": merges}
+    else:
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": length, **specials}
+        named = {"tokenizer.json": fast_file(tokenizer, config)}
+    texts = {**found, "tokenizer_config.json": settings}
+    return {**named, **{name: json.dumps(value, indent=2).encode() for name, value in texts.items()}}
+
+
+def fast_file(bpe: BPE, config: ClipConfig) -> bytes:
+    """Our BPE as a tokenizer.json that adds start and end of text. Its normaliser is ours but for the mending
+    of broken characters, which that format has not.
+    """
+    data = json.loads(bpe.save())
+    ids = {START: config.text.start, END: config.text.end}
+    data["model"]["vocab"] |= ids
+    data["added_tokens"] = [
+        {
+            "id": token, "content": name, "single_word": False, "lstrip": False, "rstrip": False,
+            "normalized": False, "special": True,
+        }
+        for name, token in ids.items()
+    ]  # fmt: skip
+    data["normalizer"] = {
+        "type": "Sequence",
+        "normalizers": [
+            {"type": "NFC"},
+            {"type": "Lowercase"},
+            {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
+            {"type": "Strip", "strip_left": True, "strip_right": True},
+        ],
+    }
+    data["pre_tokenizer"] = {
+        "type": "Sequence",
+        "pretokenizers": [
+            {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        ],
+    }
+    row = [{"SpecialToken": {"id": START, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+           {"SpecialToken": {"id": END, "type_id": 0}}]  # fmt: skip
+    data["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": row,
+        "pair": [*row, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {
+            name: {"id": name, "ids": [token], "tokens": [name]} for name, token in ids.items()
+        },
+    }
+    return json.dumps(data, ensure_ascii=False).encode()
