@@ -23,6 +23,7 @@ from armchair.core.tensorfile import Lazy
 from armchair.text.clip_bpe import ClipBPE
 from armchair.text.tokenizer import load_tokenizer
 from armchair.weights.count import shapes_of
+from armchair.weights.exporting.run import export_bundle
 from armchair.weights.importing import clip_tables as tables
 from armchair.weights.importing.clip import hf_config, open_clip_config
 from armchair.weights.importing.plan import Options
@@ -264,3 +265,27 @@ def fitted(state: dict[str, Tensor], config: ClipConfig, table: Any) -> None:
     assert fit(table, source, net.state_dict(), "the reference").tensors.keys() == net.state_dict().keys()
     name = next(name for name, variant in VARIANTS.items() if variant == config)
     assert sum(torch.Size(shape).numel() for _, shape in shapes_of(net)) == COUNTS[name]
+
+
+def test_transformers_load_what_is_exported(tmp_path: Path):
+    """Our own trained bundle, with our own tokenizer, gives the same numbers there."""
+    from tests.weights.test_export import CAPTIONS, trained
+
+    bundle = trained(tmp_path)
+    export_bundle(bundle, "hf-clip", tmp_path / "hf")
+    transformers = library("transformers")
+    net = transformers.CLIPModel.from_pretrained(tmp_path / "hf").eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    ours, model = load(bundle.folder)
+    image = picture(16)
+    with torch.no_grad():
+        batch = tokenizer(CAPTIONS, padding=True, return_tensors="pt")
+        out = net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"],
+                  pixel_values=normalised(image))  # fmt: skip
+        pairs = [
+            (model.image_emb(image), out.image_embeds),
+            (model.text_emb(CAPTIONS), out.text_embeds),
+            (model.score(image, CAPTIONS) * ours.scale, out.logits_per_image),
+        ]
+    for got, want in pairs:
+        assert (got - want).abs().max() < 1e-4

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import torch
 from PIL import Image
@@ -349,9 +349,9 @@ class Artist:
             yield from job.ranking.best(self._batches(job), -(-len(job.items) // BATCH))
 
     def draw_all(self, jobs: Sequence[Job]) -> Iterator[Preview | Picture]:
-        """Draw prompts of equal size and options as one run: previews of all pictures, job after job, then the
-        pictures in that order, each the one that `draw` makes of its job alone. At most BATCH pictures, from
-        `generate`, without a ranking, and only where the pipeline has `together`.
+        """Draw prompts of equal size and options as one run: previews of all pictures, job after job, then
+        the pictures in that order, each the one that `draw` makes of its job alone. At most BATCH pictures,
+        from `generate`, without a ranking, and only where the pipeline has `together`.
         """
         first, rows = jobs[0], [(job, seed) for job in jobs for seed in job.seeds]
         assert all((job.size, job.options) == (first.size, first.options) for job in jobs)

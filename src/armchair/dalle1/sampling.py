@@ -33,13 +33,13 @@ def sample(
     """Draw one picture a seed for a caption, row by row; what is not drawn yet is -1.
 
     tokens (text_places - 1,) ids, PAD after the last, or (B, text_places - 1) a caption each; start (rows, W)
-    the codes of the top rows, for one caption alone, None: draw all. guidance: logits are uncond + guidance * (cond - uncond), uncond the caption of pads; 1 costs no
-    second row. temperature 0 takes the likeliest code. top_k: of the k likeliest codes; top_p: of the fewest
-    likely ones that hold this share of the probability, after temperature and top_k. x and x0 are the codes
-    (B, H, W) int64.
+    the codes of the top rows, for one caption alone, None: draw all. guidance: logits are
+    uncond + guidance * (cond - uncond), uncond the caption of pads; 1 costs no second row. temperature 0
+    takes the likeliest code. top_k: of the k likeliest codes; top_p: of the fewest likely ones that hold this
+    share of the probability, after temperature and top_k. x and x0 are the codes (B, H, W) int64.
 
-    In fp32 on a CPU the same seed gives the same codes in any batch. Raises BadInput for a setting out of
-    range.
+    In fp32 on a CPU the same seed gives the same codes in any batch, beside any captions. Raises BadInput for
+    a setting out of range.
     """
     config = decoder.config
     _check(decoder, tokens, start, guidance, temperature, top_k, top_p)

@@ -26,7 +26,7 @@ def export(bundle: Bundle, folder: Path, dtype: torch.dtype) -> None:
     config = from_json(ClipConfig, bundle.config("clip"), "clip")
     if not isinstance(config.image, ViTConfig):
         raise Unsupported(
-            f"{bundle.name}: the image tower of a CLIPModel is a ViT, this one is a ResNet: --format safetensors"
+            f"{bundle.name} has a ResNet as image tower, and a CLIPModel a ViT: --format safetensors holds it"
         )
     tensors = revert(HUGGING_FACE, bundle.tensors("clip", dtype))
     save_tensors(folder / "model.safetensors", tensors)
