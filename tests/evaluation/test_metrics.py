@@ -68,7 +68,8 @@ def test_frechet_against_a_matrix_root(n: int):
     a, b = Gaussian.of(x), Gaussian.of(y + 0.5)
     assert torch.allclose(a.cov, torch.from_numpy(np.cov(x.numpy().T)))
     root = linalg.sqrtm((a.cov @ b.cov).numpy() + (0 if n > 20 else 1e-10 * np.eye(20)))
-    expected = float((a.mean - b.mean).square().sum() + a.cov.trace() + b.cov.trace()) - 2 * np.trace(root).real
+    apart = float((a.mean - b.mean).square().sum())
+    expected = apart + float(a.cov.trace() + b.cov.trace()) - 2 * np.trace(root).real
     assert frechet(a, b) == pytest.approx(expected, rel=1e-5)
     assert frechet(a, b) == pytest.approx(frechet(b, a))
 
