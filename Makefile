@@ -13,15 +13,15 @@ demo:  ## draw with every shipped bundle, into out/demo.png
 	$(BIN)/python scripts/demo.py
 
 test:  ## the tests, in under ten minutes on two cores
-	$(INSTALL) train dev
+	$(INSTALL) train serve dev
 	$(BIN)/pytest -n 2 --durations 10 -m "not slow and not network and not references"
 
 test-all:  ## the slow ones too, and those against the published implementations
-	$(INSTALL) train dev references
+	$(INSTALL) train serve dev references
 	$(BIN)/pytest -n 2 --durations 10 -m "not network"
 
 check:  ## lint, format, types and layers
-	$(INSTALL) train dev
+	$(INSTALL) train serve dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright

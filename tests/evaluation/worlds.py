@@ -43,7 +43,7 @@ class Knowing:
         return [self.seen[self.key(image)] for image in images]
 
     def key(self, image: Tensor) -> bytes:
-        return bytes((image * 255).round().byte().flatten().tolist())
+        return (image * 255).round().byte().numpy().tobytes()
 
 
 class Painter:

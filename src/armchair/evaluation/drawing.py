@@ -176,9 +176,8 @@ def geneval(session: Session) -> Measured:
     ceiling = {(id, ""): session.read(images) for id, images in rendered.items()}
     scores = scored(session.prompts, read)
     values = summarise(scores, SIX, scored(session.prompts, ceiling), shuffled(session.prompts, read))
-    for labels in known_labels():
-        if labels[0].system == session.bundle.name:
-            values |= agreement(session.reader, labels)
+    for labels in known_labels(session.bundle.name):
+        values |= agreement(session.reader, labels)
     return Measured(
         n=len(drawn) * len(SEEDS),
         prompts=session.prompts_version,

@@ -101,11 +101,12 @@ def read_labels(folder: Path, system: str) -> tuple[Labels, list[Image.Image]]:
     return labels, unpack(sheet.read_bytes(), len(labels.pictures), str(sheet))
 
 
-def known_labels() -> Iterator[tuple[Labels, list[Image.Image]]]:
-    """The labels that ship with the package."""
+def known_labels(system: str | None = None) -> Iterator[tuple[Labels, list[Image.Image]]]:
+    """The labels that ship with the package, of one system or of all."""
     folder = Path(str(files("armchair.evaluation") / "labels"))
     for path in sorted(folder.glob("*.json")):
-        yield read_labels(folder, path.stem)
+        if system in (None, path.stem):
+            yield read_labels(folder, path.stem)
 
 
 def agreement(reader: Reader, found: tuple[Labels, list[Image.Image]]) -> dict[str, Value]:
