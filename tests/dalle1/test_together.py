@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from armchair.core.images import to_image
 from armchair.core.rng import SeedBatch
 from armchair.dalle1.config import TransformerConfig
 from armchair.dalle1.sampling import Decoder, sample
@@ -66,31 +64,3 @@ def test_each_caption_is_read_once():
         assert len(cache.prefix_k) == 4
         assert cache.rows == 12
     assert drawing.next(None).shape == (2, 6, 500)
-
-
-def test_an_artist_draws_jobs_together(shipped: Path, monkeypatch: pytest.MonkeyPatch, toy):
-    """Pictures and recipes as of each job alone, in the order of the jobs."""
-    import armchair
-
-    stream = toy.ToyPipeline.stream
-
-    def many(self, prompt, seeds, size, **options):
-        if isinstance(prompt, str):
-            yield from stream(self, prompt, seeds, size, **options)
-            return
-        for steps in zip(
-            *(stream(self, p, [s], size, **options) for p, s in zip(prompt, seeds, strict=True)), strict=True
-        ):
-            yield steps[0]._replace(images=torch.cat([step.images for step in steps]))
-
-    monkeypatch.setattr(toy.ToyPipeline, "stream", many)
-    artist = armchair.load("toy")
-    jobs = [
-        artist.job("a red apple", n=2, seed=3, options={}),
-        artist.job("apples", n=1, seed=9, options={"guidance": None}),
-    ]
-    *previews, first, second, third = artist.draw_all(jobs)
-    alone = [picture for job in jobs for picture in artist.draw(job) if hasattr(picture, "recipe")]
-    assert [picture.recipe for picture in (first, second, third)] == [p.recipe for p in alone]
-    assert [p.image.tobytes() for p in (first, second, third)] == [p.image.tobytes() for p in alone]
-    assert to_image(previews[-1].images[2]).tobytes() == third.image.tobytes()

@@ -14,7 +14,7 @@ from armchair.cli import options as o
 
 EXTRAS = {  # extra -> the packages that it brings, by their names on PyPI
     "train": ("accelerate", "tensorboard", "webdataset", "fsspec", "emoji", "resvg-py", "py3langid"),
-    "serve": ("fastapi", "uvicorn", "prometheus-client", "gradio"),
+    "serve": ("fastapi", "uvicorn", "prometheus-client"),
     "hub": ("huggingface_hub",),
     "llm": ("openai", "transformers"),
 }
