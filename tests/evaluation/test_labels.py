@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections import Counter
 from pathlib import Path
@@ -104,3 +105,15 @@ def test_reading_stands_for_a_judge():
     judge = Knowing()
     judge.show(pictures([scene], 64, ART), [scene])
     assert judge.read(pictures([scene], 64, ART)) == [reading(scene)]
+
+
+def test_numbers_of_the_script():
+    """A range read wrongly would label the neighbours of the right pictures."""
+    path = Path(__file__).parents[2] / "scripts" / "labels.py"
+    spec = importlib.util.spec_from_file_location("labels_script", path)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.numbers("0-3, 7", 10) == {0, 1, 2, 3, 7}
+    with pytest.raises(SystemExit, match="0 to 9, not 12"):
+        script.numbers("3,12", 10)

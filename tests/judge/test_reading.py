@@ -11,9 +11,9 @@ import torch
 from armchair.core.bundle import save_bundle
 from armchair.core.errors import BadInput, BundleError
 from armchair.data.world.layout import Box
-from armchair.data.world.scene import BACKGROUNDS, SIGN_WORDS, STYLES, TINTS, Scene, Thing
+from armchair.data.world.scene import BACKGROUNDS, COLOURS, SIGN_WORDS, STYLES, TINTS, Scene, Thing
 from armchair.judge.network import Judge, Maps
-from armchair.judge.reading import Found, Reader, Reading, overlap, readings_of, relations
+from armchair.judge.reading import Found, Reader, Reading, has_colour, overlap, readings_of, relations
 from armchair.judge.scoring import Tally
 from armchair.judge.soften import SHARP, frame
 from armchair.judge.targets import targets
@@ -136,6 +136,20 @@ def test_overlap():
     assert overlap(box, Box(0.6, 0.6, 0.4, 0.4)) == pytest.approx(1 / 7)
     assert overlap(box, Box(0.9, 0.4, 0.4, 0.4)) == 0
     assert overlap(box, box) == pytest.approx(1)
+
+
+def test_own_colours_count():
+    """A strawberry in its own colours is red, as one that was painted red is: nobody can tell them apart. An
+    elephant's grey is none of the colours, and a blue strawberry is not red.
+    """
+    berry = Found("strawberry", 0.9, WHOLE, "natural")
+    assert has_colour(berry, "glossy", "red") and has_colour(
+        replace(berry, colour="red"), "glossy", "natural"
+    )
+    assert has_colour(berry, "glossy", "natural") and not has_colour(berry, "glossy", "green")
+    assert not has_colour(replace(berry, colour="blue"), "glossy", "red")
+    elephant = replace(berry, concept="elephant")
+    assert not any(has_colour(elephant, "glossy", colour) for colour in COLOURS)
 
 
 def test_tasks_can_be_failed():

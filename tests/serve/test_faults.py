@@ -185,7 +185,7 @@ def test_a_full_queue_refuses_at_once_and_says_when():
             assert refused.json()["error"]["type"] == "server_error"
             assert 1 <= int(refused.headers["retry-after"]) <= 60
         assert [reply.result().status_code for reply in waiting] == [200] * 3
-        picture(draw(server, "pause 0.3", steps=3))  # now it knows how long three steps take
+        picture(draw(server, "pause 1", steps=3))  # now it knows how long three steps may take
         with server.held():
             waiting = [crew.submit(draw, server, "a cat", steps=3)]
             server.waiting(1)

@@ -21,6 +21,7 @@ from armchair.core.packing import fill_module
 from armchair.data.world.concepts import load_concepts
 from armchair.data.world.layout import Box
 from armchair.data.world.scene import BACKGROUNDS, SIGN_WORDS, STYLES, TINTS
+from armchair.data.world.shapes import shape_of
 from armchair.judge.config import JudgeConfig
 from armchair.judge.network import Judge, Maps
 
@@ -142,6 +143,15 @@ def frame_boxes(box: Tensor) -> Tensor:
     y = (own[:, None] + box[:, 1] / g).clamp(0, 1)
     w, h = box[:, 2].clamp(max=0).exp(), box[:, 3].clamp(max=0).exp()
     return torch.stack([x, y, w, h], dim=1)
+
+
+def has_colour(found: Found, style: str, colour: str) -> bool:
+    """Whether a thing has a colour, painted or by nature: a strawberry in its own colours is red.
+
+    colour: of TINTS; style: the picture's, since own colours differ between the sets.
+    """
+    names = {found.colour, colour}
+    return len(names) == 1 or names == {"natural", shape_of(found.concept, style).colour}
 
 
 def overlap(a: Box, b: Box) -> float:

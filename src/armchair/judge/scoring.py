@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from armchair.data.world.scene import Scene, Thing
-from armchair.judge.reading import Found, Reading, overlap, relations
+from armchair.judge.reading import Found, Reading, has_colour, overlap, relations
 
 SIDES = ("left of", "right of", "above", "below")
 HIT = 0.4  # overlap from which a thing is found where it is
@@ -17,9 +17,9 @@ def questions(scene: Scene, reading: Reading) -> Iterable[tuple[str, bool]]:
 
     single_object, two_objects, crowd: all concepts found · counting: as many of each as there are, of scenes
     with one concept · colour: of single objects · position: the stated side, of two single objects ·
-    colour_attribution: both colours, of two tinted objects · place: a thing found where it is ·
-    false_find: something found that is not there · style, background · sign: the word, sign_seen: whether
-    there is a board.
+    attribution: both colours, of two tinted objects side by side, attribution_over: of two that overlap ·
+    place: a thing found where it is · false_find: something found that is not there · style, background ·
+    sign: the word, sign_seen: whether there is a board.
     """
     things = scene.things
     found_all = all(reading.of(t.concept) for t in things)
@@ -38,7 +38,8 @@ def questions(scene: Scene, reading: Reading) -> Iterable[tuple[str, bool]]:
             if relation.kind in SIDES:
                 yield "position", _beside(reading, scene, relation.subject, relation.kind, relation.object)
         if all(t.tint != "natural" for t in things):
-            yield "colour_attribution", all(_coloured(reading, t) for t in things)
+            apart = all(relation.kind in SIDES for relation in scene.relations)
+            yield "attribution" if apart else "attribution_over", all(_coloured(reading, t) for t in things)
     for thing in things:
         for box in thing.boxes:
             yield "place", any(overlap(f.box, box) > HIT for f in reading.of(thing.concept))
@@ -69,7 +70,7 @@ class Tally:
 
 def _coloured(reading: Reading, thing: Thing) -> bool:
     found = reading.of(thing.concept)
-    return bool(found) and found[0].colour == thing.tint
+    return bool(found) and has_colour(found[0], thing.style, thing.tint)
 
 
 def _beside(reading: Reading, scene: Scene, subject: int, kind: str, other: int) -> bool:

@@ -122,7 +122,16 @@ class Drop:
     reason: str
 
 
-Table = Sequence[Row | Drop]
+@dataclass(frozen=True)
+class Fill:
+    """A tensor of ours that theirs has not: the number that it is filled with, and why."""
+
+    ours: str
+    value: float
+    reason: str
+
+
+Table = Sequence[Row | Drop | Fill]
 
 
 def row(theirs: str | tuple[str, ...], ours: str | tuple[str, ...], how: How = Copy()) -> Row:
@@ -177,6 +186,9 @@ def fit(table: Table, source: Mapping[str, Lazy], wanted: Mapping[str, Tensor], 
         problem = _carry(entry, parts, names, wanted, tensors)
         if problem is not None:
             shapes.append(f"{places[0]} {problem}")
+    for entry in table:
+        if isinstance(entry, Fill) and entry.ours in wanted:
+            tensors[entry.ours] = _filled(wanted[entry.ours], entry.value)
     empty = [name for name in wanted if name not in tensors]
     _complain(
         where,
@@ -191,9 +203,12 @@ def fit(table: Table, source: Mapping[str, Lazy], wanted: Mapping[str, Tensor], 
 
 
 def revert(table: Table, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A network's tensors in their names: the way out. Every tensor of ours must have a row."""
+    """A network's tensors in their names: the way out. Every tensor of ours must have a row, or be filled."""
     groups: dict[tuple[int, tuple[str, ...]], dict[int, Tensor]] = {}
+    made = {entry.ours for entry in table if isinstance(entry, Fill)}
     for name, value in ours.items():
+        if name in made:
+            continue
         index, place, numbers = _own(table, name)
         groups.setdefault((index, numbers), {})[place] = value
     found: dict[str, Tensor] = {}
@@ -204,6 +219,12 @@ def revert(table: Table, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, value in zip(entry.theirs, values, strict=True):
             found[_write(name, numbers)] = value.contiguous()
     return found
+
+
+def _filled(like: Tensor, value: float) -> Lazy:
+    return Lazy(
+        like.dtype, tuple(like.shape), lambda: torch.full(like.shape, value, dtype=like.dtype, device="cpu")
+    )
 
 
 def _carry(
@@ -240,6 +261,8 @@ def _complain(where: str, lists: Mapping[str, list[str]]) -> None:
 def _find(table: Table, key: str) -> tuple[int, int, tuple[str, ...]] | None:
     """The first row whose pattern a key fits: its index, the pattern's place, what stood for {n} ..."""
     for index, entry in enumerate(table):
+        if isinstance(entry, Fill):
+            continue
         patterns = (entry.theirs,) if isinstance(entry, Drop) else entry.theirs
         for place, pattern in enumerate(patterns):
             match = _compiled(pattern).fullmatch(key)
@@ -250,7 +273,7 @@ def _find(table: Table, key: str) -> tuple[int, int, tuple[str, ...]] | None:
 
 def _own(table: Table, name: str) -> tuple[int, int, tuple[str, ...]]:
     for index, entry in enumerate(table):
-        for place, pattern in enumerate(() if isinstance(entry, Drop) else entry.ours):
+        for place, pattern in enumerate(entry.ours if isinstance(entry, Row) else ()):
             match = _compiled(pattern).fullmatch(name)
             if match is not None:
                 return index, place, match.groups()
