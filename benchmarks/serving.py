@@ -1,12 +1,12 @@
-"""Pictures a second, and how long a caller waits, at 1, 4 and 16 callers: `armchair serve` and a plain server.
+"""Pictures a second, and how long a caller waits, at 1, 4 and 16 callers: our server and a plain one.
 
 Run      python benchmarks/serving.py [--model dalle1] [--clients 1,4,16] [--seconds 30]
 Needs    the extras serve and dev
 Writes   benchmarks/results/serving_YYYYMMDD.json
 
 Each caller asks for one picture of its own prompt at the model's own size, again as soon as it has it. The
-plain server is what one writes in ten lines: the standard library's threaded HTTP server around one artist and
-a lock, which draws one request at a time. Both run on the same processor as the callers.
+plain server is what one writes in ten lines: the standard library's threaded HTTP server around one artist
+and a lock, which draws one request at a time. Both run on the same processor as the callers.
 """
 
 from __future__ import annotations

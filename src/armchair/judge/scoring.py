@@ -17,7 +17,7 @@ def questions(scene: Scene, reading: Reading) -> Iterable[tuple[str, bool]]:
 
     single_object, two_objects, crowd: all concepts found · counting: as many of each as there are, of scenes
     with one concept · colour: of single objects · position: the stated side, of two single objects ·
-    attribution: both colours, of two tinted objects side by side, attribution_over: of two that overlap ·
+    colour_attribution: both colours, of two tinted objects side by side, ..._over: of two that overlap ·
     place: a thing found where it is · false_find: something found that is not there · style, background ·
     sign: the word, sign_seen: whether there is a board.
     """
@@ -38,8 +38,8 @@ def questions(scene: Scene, reading: Reading) -> Iterable[tuple[str, bool]]:
             if relation.kind in SIDES:
                 yield "position", _beside(reading, scene, relation.subject, relation.kind, relation.object)
         if all(t.tint != "natural" for t in things):
-            apart = all(relation.kind in SIDES for relation in scene.relations)
-            yield "attribution" if apart else "attribution_over", all(_coloured(reading, t) for t in things)
+            over = "" if all(relation.kind in SIDES for relation in scene.relations) else "_over"
+            yield f"colour_attribution{over}", all(_coloured(reading, t) for t in things)
     for thing in things:
         for box in thing.boxes:
             yield "place", any(overlap(f.box, box) > HIT for f in reading.of(thing.concept))
