@@ -54,9 +54,15 @@ def levels(*widths: int, depth: int, attention: bool) -> tuple[LevelSpec, ...]:
 
 
 SMALL = UNetConfig(
-    channels_in=3, channels_out=6, levels=levels(16, 32, depth=1, attention=True), middle_attention="keys",
-    time_width=16, context_width=24, head_width=8, groups=8,
-)  # fmt: skip
+    channels_in=3,
+    channels_out=6,
+    levels=levels(16, 32, depth=1, attention=True),
+    middle_attention="keys",
+    time_width=16,
+    context_width=24,
+    head_width=8,
+    groups=8,
+)
 CONFIGS = {
     "two levels": SMALL,
     "one level": replace(SMALL, levels=(LevelSpec(width=16, depth=2, attention="keys"),)),
@@ -64,10 +70,14 @@ CONFIGS = {
         SMALL, levels=levels(24, 40, 56, depth=2, attention=True), time_width=24, context_width=12
     ),
     "no attention": replace(
-        SMALL, channels_in=6, channels_out=3, levels=levels(16, 24, 32, depth=2, attention=False),
-        middle_attention=None, context_width=0,
+        SMALL,
+        channels_in=6,
+        channels_out=3,
+        levels=levels(16, 24, 32, depth=2, attention=False),
+        middle_attention=None,
+        context_width=0,
     ),
-}  # fmt: skip
+}
 
 
 def diffusers_unet(config: UNetConfig) -> Any:
@@ -75,10 +85,15 @@ def diffusers_unet(config: UNetConfig) -> Any:
     diffusers = importlib.import_module("diffusers")
     specs = config.levels
     shared = {
-        "sample_size": 16, "in_channels": config.channels_in, "out_channels": config.channels_out,
-        "block_out_channels": tuple(spec.width for spec in specs), "layers_per_block": specs[0].depth,
-        "norm_num_groups": config.groups, "resnet_time_scale_shift": "scale_shift", "norm_eps": 1e-5,
-    }  # fmt: skip
+        "sample_size": 16,
+        "in_channels": config.channels_in,
+        "out_channels": config.channels_out,
+        "block_out_channels": tuple(spec.width for spec in specs),
+        "layers_per_block": specs[0].depth,
+        "norm_num_groups": config.groups,
+        "resnet_time_scale_shift": "scale_shift",
+        "norm_eps": 1e-5,
+    }
     if config.middle_attention is None:
         return diffusers.UNet2DModel(
             **shared,
@@ -146,9 +161,13 @@ def openai_names(config: UNetConfig, state: dict[str, Tensor]) -> dict[str, Tens
     """diffusers' names and layout as OpenAI's, by the rules of the published conversion, backwards."""
     found: dict[str, Tensor] = {}
     names = {
-        "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
-        "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
-    }  # fmt: skip
+        "norm1": "in_layers.0",
+        "conv1": "in_layers.2",
+        "time_emb_proj": "emb_layers.1",
+        "norm2": "out_layers.0",
+        "conv2": "out_layers.3",
+        "conv_shortcut": "skip_connection",
+    }
 
     def resnet(theirs: str, new: str) -> None:
         for name, value in state.items():
@@ -158,8 +177,10 @@ def openai_names(config: UNetConfig, state: dict[str, Tensor]) -> dict[str, Tens
 
     def attention(theirs: str, new: str) -> None:
         for end in ("weight", "bias"):
-            parts = {x: state[f"{theirs}.{x}.{end}"] for x in
-                     ("to_q", "to_k", "to_v", "add_k_proj", "add_v_proj", "to_out.0", "group_norm")}  # fmt: skip
+            parts = {
+                x: state[f"{theirs}.{x}.{end}"]
+                for x in ("to_q", "to_k", "to_v", "add_k_proj", "add_v_proj", "to_out.0", "group_norm")
+            }
 
             def by_head(*values: Tensor, end: str = end) -> Tensor:
                 split = [value.split(config.head_width) for value in values]
@@ -168,15 +189,19 @@ def openai_names(config: UNetConfig, state: dict[str, Tensor]) -> dict[str, Tens
 
             found[f"model.{new}.qkv.{end}"] = by_head(parts["to_q"], parts["to_k"], parts["to_v"])
             found[f"model.{new}.encoder_kv.{end}"] = by_head(parts["add_k_proj"], parts["add_v_proj"])
-            found[f"model.{new}.proj_out.{end}"] = parts["to_out.0"][..., None] if end == "weight" else parts[
-                "to_out.0"]  # fmt: skip
+            found[f"model.{new}.proj_out.{end}"] = (
+                parts["to_out.0"][..., None] if end == "weight" else parts["to_out.0"]
+            )
             found[f"model.{new}.norm.{end}"] = parts["group_norm"]
 
     for end in ("weight", "bias"):
         for old, new in (
-            ("time_embedding.linear_1", "time_embed.0"), ("time_embedding.linear_2", "time_embed.2"),
-            ("conv_in", "input_blocks.0.0"), ("conv_norm_out", "out.0"), ("conv_out", "out.2"),
-        ):  # fmt: skip
+            ("time_embedding.linear_1", "time_embed.0"),
+            ("time_embedding.linear_2", "time_embed.2"),
+            ("conv_in", "input_blocks.0.0"),
+            ("conv_norm_out", "out.0"),
+            ("conv_out", "out.2"),
+        ):
             found[f"model.{new}.{end}"] = state[f"{old}.{end}"]
     block = 0
     for i, spec in enumerate(config.levels):
@@ -237,9 +262,12 @@ def test_the_prior(name: str):
 def diffusers_prior(config: PriorConfig) -> Any:
     """Karlo's text states are as wide as its embeddings; another width only needs another first layer."""
     net = importlib.import_module("diffusers").PriorTransformer(
-        num_attention_heads=config.heads, attention_head_dim=config.width // config.heads,
-        num_layers=config.depth, embedding_dim=config.embed, num_embeddings=config.length,
-    )  # fmt: skip
+        num_attention_heads=config.heads,
+        attention_head_dim=config.width // config.heads,
+        num_layers=config.depth,
+        embedding_dim=config.embed,
+        num_embeddings=config.length,
+    )
     if config.text_width != config.embed:
         net.encoder_hidden_states_proj = torch.nn.Linear(config.text_width, config.width)
     return net
@@ -250,8 +278,14 @@ KARLO = levels(320, 640, 960, 1280, depth=3, attention=True)
 
 def test_karlos_sizes():
     """Names, shapes and counts of the real networks, without memory for them."""
-    decoder = UNetConfig(channels_in=3, channels_out=6, levels=KARLO, middle_attention="keys",
-                         time_width=320, context_width=1536)  # fmt: skip
+    decoder = UNetConfig(
+        channels_in=3,
+        channels_out=6,
+        levels=KARLO,
+        middle_attention="keys",
+        time_width=320,
+        context_width=1536,
+    )
     plain = tuple(replace(spec, attention=None) for spec in KARLO)
     upsampler = UNetConfig(channels_in=6, channels_out=3, levels=plain, time_width=320)
     prior = PriorConfig(embed=768, words="clip", text_width=768, length=77, width=2048, depth=20, heads=32)
