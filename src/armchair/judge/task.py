@@ -125,7 +125,7 @@ class JudgeTask:
         return None
 
     def evaluate(self, source: Source, n: int) -> dict[str, float]:
-        """The tasks of `scoring` on n renders as they are, and ("soft_...") softened as in training.
+        """The tasks of `scoring` on n renders as they are, and ("soft_...") softened, in place.
 
         Of Emoji World: scenes of its test split, which training never shows.
         """
@@ -138,8 +138,8 @@ class JudgeTask:
             samples = [source[i % len(source)] for i in range(start, min(n, start + 50))]
             scenes = [truth_of(s, self.labels) for s in samples]
             for how, tally in tallies.values():
-                # the frame stays: the scene's own boxes are the truth
-                still = replace(how, crop=0.0)
+                # nothing moves: the scene's own boxes are the truth
+                still = replace(how, crop=0.0, bend=0.0)
                 drawn = [
                     self._example(s, still, np.random.default_rng(i))["image"]
                     for i, s in enumerate(samples, start)
