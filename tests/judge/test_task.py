@@ -40,8 +40,9 @@ def test_it_learns_four_shapes(task: JudgeTask, tmp_path: Any):
     task.prepare(source, torch.Generator())
     optimizer = build_optimizers(OptimConfig(name="muon", lr=1.2e-2), task.net)
     task.net.train()
-    for step in range(64):
-        loss, numbers = task.loss(made(task, source, list(range(10 * step, 10 * step + 10))), SeedBatch([]))
+    batches = [made(task, source, list(range(10 * i, 10 * i + 10))) for i in range(32)]
+    for batch in 2 * batches:
+        loss, numbers = task.loss(batch, SeedBatch([]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step(1.0)
