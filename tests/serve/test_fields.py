@@ -110,6 +110,9 @@ RECORDED = [  # what OpenAI's API said
     ({"expand": "http://192.0.2.1/"}, "'http://192.0.2.1/' is not one of ['off', 'builtin']", None),
     ({"guidance": [1]}, "[1] is not of type 'number' - 'guidance'", None),
     ({"guidance": float("inf")}, "inf is not of type 'number'", None),
+    ({"steps": "many"}, "'many' is not of type 'number' - 'steps'", None),
+    ({"steps": True}, "True is not of type 'number' - 'steps'", None),
+    ({"prior": 3.5}, "3.5 is not of type 'string' - 'prior'", None),
 ]
 
 

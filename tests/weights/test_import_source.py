@@ -238,6 +238,7 @@ def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     folder = dvae(tmp_path / "dvae")
     for arguments, words in (
         ([str(folder), "--dtype", "bf61"], "dtype 'bf61' is not one of keep"),
+        ([str(folder), "--activation", "gelu"], "--activation gelu says nothing about OpenAI's dVAE"),
         (["nowhere"], "nowhere: no such file or folder"),
         (["hub:a"], "is not hub:owner/name@revision"),
     ):

@@ -133,7 +133,7 @@ def drawing(
     """seed, rerank, expand and the model's own options."""
     options = quality_options(quality, style, target.options)
     for name in {"steps", "guidance", *target.options}:  # the model refuses what it does not take
-        if (value := fields.option(name)) is not None:
+        if (value := fields.option(name, target.options.get(name, 0))) is not None:
             options[name] = value
     seed = fields.integer("seed", 0, MAX_SEED - n)
     return {

@@ -65,6 +65,11 @@ def too_small(value: float, least: float, name: str) -> ApiError:
     return bad(f"{value} is less than the minimum of {least} - '{name}'")
 
 
+def too_long(length: int, most: int, name: str) -> ApiError:
+    """Without the text itself, which OpenAI's API repeats."""
+    return bad(f"A text of {length} characters is too long (at most {most}) - '{name}'", param=name)
+
+
 def missing(name: str) -> ApiError:
     return bad(f"'{name}' is a required property", param=name)
 

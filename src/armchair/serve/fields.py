@@ -41,9 +41,7 @@ class Fields:
         except UnicodeEncodeError:
             raise errors.bad(f"'{name}' is not valid Unicode text", param=name) from None
         if longest is not None and len(value) > longest:
-            raise errors.bad(
-                f"A text of {len(value)} characters is too long (at most {longest}) - '{name}'", param=name
-            )
+            raise errors.too_long(len(value), longest, name)
         return value
 
     def prompt(self, name: str, longest: int) -> str:
@@ -86,24 +84,33 @@ class Fields:
             return words[value.strip().lower()]
         raise errors.wrong_type(value, "boolean", name)
 
-    def option(self, name: str) -> int | float | str | bool | None:
-        """An option of a model, which checks its range itself."""
+    def option(self, name: str, default: object) -> int | float | str | bool | None:
+        """An option of a model, which checks its range itself: a number where its default is one, text or a
+        truth value where that is one, and any of them where it is None.
+        """
+        if isinstance(default, bool):
+            return self.boolean(name)
+        if isinstance(default, str):
+            return self.text(name, 200)
         value = self._take(name)
+        if value is None:
+            return None
         if self.form and isinstance(value, str):
             value = _scalar(value)
-        if value is None or isinstance(value, str | bool | int):
-            return value
-        if isinstance(value, float) and math.isfinite(value):
-            return value
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if number or (default is None and isinstance(value, str | bool)):
+            return cast("int | float | str | bool", value)
         raise errors.wrong_type(value, "number", name)
 
-    def texts(self, name: str) -> list[str]:
+    def texts(self, name: str, longest: int) -> list[str]:
         """A list of texts, or a single one; [] where absent."""
         value = self._take(name)
         listed: list[Any] = [] if value is None else cast(list[Any], value) if _is_list(value) else [value]
         for entry in listed:
             if not isinstance(entry, str) or not entry.strip():
                 raise errors.wrong_type(entry, "string", name)
+            if len(entry) > longest:
+                raise errors.too_long(len(entry), longest, name)
         return cast(list[str], listed)
 
     def raw(self, name: str) -> Any:

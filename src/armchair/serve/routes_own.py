@@ -103,7 +103,7 @@ async def score(request: Request) -> Response:
     """How well pictures fit texts."""
     async with sent(request) as (fields, form):
         fields.only({"prompt"})
-        prompts = fields.texts("prompt")
+        prompts = fields.texts("prompt", OWN.prompt)
         images = form.files.get("image", [])
         if not prompts or not images:
             raise errors.missing("prompt" if not prompts else "image")

@@ -142,12 +142,8 @@ TEXTDIFF = body(
 )
 CAPTION = body(FORM, {"image": PICTURE, "long": FLAG, "language": choice("en", "ko")}, "image")
 EXPAND = body(JSON, {"prompt": PROMPT}, "prompt")
-SCORE = body(
-    FORM,
-    {"image": {"type": "array", "items": PICTURE}, "prompt": {"type": "array", "items": PROMPT}},
-    "image",
-    "prompt",
-)
+SCORED = {"image": {**PICTURE, "description": "Several as image[]"}, "prompt": PROMPT}  # several as prompt[]
+SCORE = body(FORM, SCORED, "image", "prompt")
 CHAT = body(JSON, {"messages": {"type": "array", "minItems": 1, "items": {"type": "object"}}}, "messages")
 
 IMAGE: Schema = {

@@ -316,17 +316,20 @@ FORMATS = (
         looks_for='config.json with model_type "clip"',
         matches=is_hf,
         plan=hf_plan,
+        takes=frozenset({"merges"}),
     ),
     Format(
         name="open_clip",
         looks_for="open_clip_config.json with open_clip_model.safetensors",
         matches=lambda source: source.has("open_clip_config.json"),
         plan=open_clip_plan,
+        takes=frozenset({"merges"}),
     ),
     Format(
         name="OpenAI's CLIP",
         looks_for="one file of CLIP's weights (.pt, .safetensors)",
         matches=is_single,
         plan=openai_plan,
+        takes=frozenset({"merges", "activation"}),
     ),
 )

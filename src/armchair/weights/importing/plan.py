@@ -40,3 +40,4 @@ class Format:
     looks_for: str  # what `matches` wants to see, for the message when nothing matches
     matches: Callable[[Source], bool]  # by the names of files and small JSON files alone
     plan: Callable[[Source, Options], Plan]  # raises ArmchairError for what does not fit
+    takes: frozenset[str] = frozenset()  # the Options that it reads

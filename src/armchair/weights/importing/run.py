@@ -46,7 +46,13 @@ def import_weights(
         raise BadInput(f"{out} exists already; name a folder that does not")
     source = open_source(text, lock=lock, offline=offline)
     found = which(source)
-    plan = found.plan(source, Options() if options is None else options)
+    chosen = Options() if options is None else options
+    for name, value in vars(chosen).items():
+        if value is not None and name not in found.takes:
+            raise BadInput(
+                f"--{name} {value} says nothing about {found.name}, as which {source.name} was known"
+            )
+    plan = found.plan(source, chosen)
     stated = source.licence()
     bundle = save_bundle(
         out,
