@@ -170,25 +170,35 @@ def gpt2(transformers: Any, record: Callable[..., None], batch: int, tokens: int
     for dtype, kind in DTYPES.items():
         net = transformers.GPT2LMHeadModel(config).to(kind).eval()
 
-        def draw(length: int, count: int, net=net) -> None:
+        def draw(length: int, ticks: list[float], net=net) -> None:
+            """Draw after so many tokens; ticks: when each of the logits were there."""
             ids = torch.randint(VOCAB, (batch, length))
+
+            def tick(_: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+                ticks.append(clock())
+                return logits
+
             net.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                max_new_tokens=count,
-                min_new_tokens=count,
+                max_new_tokens=1 + tokens,
+                min_new_tokens=1 + tokens,
                 do_sample=True,
                 top_k=4096,
+                logits_processor=transformers.LogitsProcessorList([tick]),
             )
 
-        draw(TEXT, 2)
+        draw(TEXT, [])
         steps, prefill = [], 0.0
         for position in POSITIONS:
-            first = min(seconds(lambda p=position: draw(TEXT + p, 1)) for _ in range(3))
-            if position == 0:
-                prefill = first
-            whole = min(seconds(lambda p=position: draw(TEXT + p, 1 + tokens)) for _ in range(3))
-            steps.append((whole - first) / tokens)
+            times: list[float] = []
+            for _ in range(3):
+                ticks = [clock()]
+                draw(TEXT + position, ticks)
+                times.append((ticks[-1] - ticks[1]) / tokens)
+                if position == 0:
+                    prefill = ticks[1] - ticks[0]
+            steps.append(min(times))
         record("GPT-2, transformers", dtype, batch, prefill, steps, _dense(batch, dtype))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -150,17 +149,3 @@ class Listed:
     note: str | None = None
     optim: Optim = field(default_factory=Optim)
     table: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-
-
-def test_what_is_plain_is_read_without_pydantic(monkeypatch):
-    """Its import is a fifth of a second of every load of a bundle: nested dataclasses, optional and literal
-    fields, an int for a float and a list for a tuple must not need it, and come out as it would read them.
-    """
-    monkeypatch.setitem(sys.modules, "pydantic", None)
-    data = {"nets": [{"width": 8}], "ratios": [1, 2.5], "note": "x", "table": {"a": [1]}}
-    read = from_json(Listed, {**data, "optim": {"name": "muon", "betas": [0, 0.5]}})
-    optim = Optim(name="muon", betas=(0.0, 0.5))
-    assert read == Listed(nets=[Net(width=8)], ratios=(1.0, 2.5), note="x", table={"a": [1]}, optim=optim)
-    assert [type(x) for x in read.ratios] == [float, float]
-    with pytest.raises(ImportError):  # refusals are pydantic's to word
-        from_json(Listed, {**data, "note": 3})

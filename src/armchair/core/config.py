@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import dataclasses
 import enum
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from armchair.core.errors import ArmchairError, BadInput, nearest
 
@@ -44,11 +41,6 @@ def from_json(cls: type[T], data: Any, where: str = "") -> T:
 
     where: what the data is, for the message ("bundle.json"). Raises BadInput naming the field and the value.
     """
-    try:
-        return cast(T, _read(cls, data))
-    except (_Unclear, ValueError, TypeError):
-        pass  # pydantic, which takes a fifth of a second to import, reads the rest and words every refusal
-
     import pydantic
 
     _forbid_unknown(cls, set())
@@ -202,65 +194,6 @@ def _known(config: Any, name: str, where: str) -> None:
         raise BadInput(
             f"{where}: {type(config).__name__} has no field {name!r}.{hint} It has {', '.join(names)}"
         )
-
-
-class _Unclear(Exception):
-    """Not a plain value of the type."""
-
-
-def _read(hint: Any, value: Any) -> Any:
-    """The value as the type: dataclasses, unions, literals, lists, tuples, dicts and the types of JSON.
-
-    Raises _Unclear for whatever else, and where more is needed than a list made a tuple, an int a float.
-    """
-    if dataclasses.is_dataclass(hint):
-        return _read_dataclass(cast(Any, hint), value)
-    kind, inner = get_origin(hint) or hint, get_args(hint)
-    if kind is Any or (kind in (bool, int, str, NoneType) and type(value) is kind):
-        return value
-    if kind is None and value is None:
-        return value
-    if kind is float and type(value) in (int, float) and math.isfinite(value):
-        return float(value)
-    if kind is Literal and any(type(value) is type(option) and value == option for option in inner):
-        return value
-    if kind in (Union, UnionType):
-        return _read_union(inner, value)
-    if kind in (list, tuple) and isinstance(value, list) and inner:
-        items = cast(list[Any], value)
-        types = inner[:1] * len(items) if kind is list or inner[1:] == (Ellipsis,) else inner
-        if len(types) == len(items):
-            return cast(Any, kind)(_read(t, x) for t, x in zip(types, items, strict=True))
-    if kind is dict and isinstance(value, dict) and inner and inner[0] is str:
-        table = cast(dict[Any, Any], value)
-        return {_read(str, key): _read(inner[1], x) for key, x in table.items()}
-    raise _Unclear
-
-
-def _read_union(options: Sequence[Any], value: Any) -> Any:
-    """The only option that the value is: two may differ in what they make of it."""
-    found: list[Any] = []
-    for option in options:
-        with contextlib.suppress(_Unclear):
-            found.append(_read(option, value))
-    if len(found) != 1:
-        raise _Unclear
-    return found[0]
-
-
-def _read_dataclass(cls: Any, value: Any) -> Any:
-    hints, fields = _hints(cls), {f.name: f for f in dataclasses.fields(cls) if f.init}
-    if not isinstance(value, dict) or not fields.keys() >= value.keys() or not hints.keys() >= fields.keys():
-        raise _Unclear
-    table = cast(dict[str, Any], value)
-    needed = {
-        f.name
-        for f in fields.values()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    if not table.keys() >= needed:
-        raise _Unclear
-    return cls(**{name: _read(hints[name], x) for name, x in table.items()})
 
 
 def _check_names(cls: Any, data: Any, where: str) -> None:
