@@ -12,6 +12,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,7 +44,7 @@ class StandIn(ModuleType):
 class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Gives a stand-in for each unused package, installed or not."""
 
-    def __init__(self, unused: list[str]):
+    def __init__(self, unused: Sequence[str]):
         self.unused = unused
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
@@ -68,7 +69,9 @@ def open_clip(folder: Path | None) -> ModuleType | None:
     return _with_stand_ins("open_clip", "open_clip", folder, ["torchvision"])
 
 
-def _with_stand_ins(package: str, module: str, folder: Path | None, unused: list[str]) -> ModuleType | None:
+def _with_stand_ins(
+    package: str, module: str, folder: Path | None, unused: Sequence[str]
+) -> ModuleType | None:
     if folder is not None:
         sys.path.append(str(folder))
     if importlib.util.find_spec(package) is None:

@@ -16,7 +16,7 @@ import argparse
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def texts(lengths: Any) -> Tensor:
     return rows
 
 
-def measure(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def measure(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each call in each round, taken in turns, since other work on the machine comes and goes."""
     for call in calls.values():
         call()

@@ -68,7 +68,9 @@ def command(
     chosen = load_recipe(recipe)
     folder = Path("runs") / recipe if out is None else out
     from armchair.train import build_task, run, saved_recipe
+    from armchair.core.memory import keep_blocks
 
+    keep_blocks()
     given = {name: open_bundle(place) for name, place in map(stage, using or [])}
     stages = shipped_stages(chosen) | given
     if resume and (folder / "recipe.json").exists():
