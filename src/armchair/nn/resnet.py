@@ -1,4 +1,6 @@
-"""The residual block of ADM (arXiv:2105.05233) and GLIDE: timestep by scale and shift, resampling inside."""
+"""The residual block of ADM (arXiv:2105.05233) and GLIDE: timestep by scale and shift, resampling inside;
+and that of latent diffusion (arXiv:2112.10752): timestep added or absent, resampling by itself.
+"""
 
 from typing import Literal
 
@@ -6,7 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from armchair.nn.norm import GroupNorm
+
 Resample = Literal["up", "down"]
+Modulation = Literal["film", "add"]  # what the timestep does to a block: scales and shifts, or is added
 
 
 def conv(channels_in: int, channels_out: int, kernel: int, *, zero: bool = False) -> nn.Conv2d:
@@ -33,8 +38,29 @@ def resampled(x: Tensor, how: Resample | None) -> Tensor:
             return x
 
 
+class ConvResample(nn.Module):
+    """Half of the side by a convolution of stride 2, or twice the side by nearest neighbours and then one."""
+
+    def __init__(self, width: int, how: Resample, *, corner: bool = False):
+        """corner: pad to the right and below alone before halving, as latent diffusion's autoencoder does"""
+        super().__init__()
+        self.how: Resample = how
+        self.corner = corner
+        self.conv = conv(width, width, 3)
+
+    def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
+        """x (B, C, h, w) -> (B, C, h / 2, w / 2) or (B, C, 2 h, 2 w); emb is not used"""
+        if self.how == "up":
+            return self.conv(resampled(x, "up"))
+        weight, bias = self.conv.weight, self.conv.bias
+        if self.corner:
+            return F.conv2d(F.pad(x, (0, 1, 0, 1)), weight, bias, stride=2)
+        return F.conv2d(x, weight, bias, stride=2, padding=1)
+
+
 class ResBlock(nn.Module):
-    """skip(x) + conv(SiLU(norm(conv(SiLU(norm(x)))) (1 + scale) + shift)), scale and shift from the timestep.
+    """skip(x) + conv(SiLU(norm(conv(SiLU(norm(x)))) (1 + scale) + shift)), scale and shift from the timestep;
+    or, where it is added, skip(x) + conv(SiLU(norm(conv(SiLU(norm(x))) + shift))).
 
     B batch, C channels in, D channels out, E width of the embedding.
     """
@@ -48,24 +74,35 @@ class ResBlock(nn.Module):
         groups: int = 32,
         dropout: float = 0.0,
         resample: Resample | None = None,
+        modulation: Modulation = "film",
+        eps: float = 1e-5,
     ):
-        """resample: before the first convolution and on the skip path"""
+        """emb_width: 0 is a block that knows of no timestep
+        resample: before the first convolution and on the skip path.  eps: of the norms
+        """
         super().__init__()
         self.resample: Resample | None = resample
-        self.norm_in = nn.GroupNorm(groups, channels_in)
+        self.modulation: Modulation = modulation
+        self.norm_in = GroupNorm(groups, channels_in, eps)
         self.conv_in = conv(channels_in, channels_out, 3)
-        self.film = nn.Linear(emb_width, 2 * channels_out)
-        self.norm_out = nn.GroupNorm(groups, channels_out)
+        numbers = (2 if modulation == "film" else 1) * channels_out
+        self.film = nn.Linear(emb_width, numbers) if emb_width else None
+        self.norm_out = GroupNorm(groups, channels_out, eps)
         self.dropout = nn.Dropout(dropout)
         self.conv_out = conv(channels_out, channels_out, 3, zero=True)
         self.skip = conv(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
 
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
         """x (B, C, h, w), emb (B, E) after its SiLU -> (B, D, h, w), with half or twice the side where it
         resamples
         """
-        h = resampled(F.silu(self.norm_in(x)), self.resample)
-        h = self.norm_out(self.conv_in(h))
-        scale, shift = self.film(emb)[:, :, None, None].to(h.dtype).chunk(2, dim=1)  # each (B, D, 1, 1)
-        h = F.silu(torch.addcmul(shift, h, 1 + scale))
+        h = self.conv_in(resampled(F.silu(self.norm_in(x)), self.resample))
+        if self.film is None:
+            h = F.silu(self.norm_out(h))
+        elif self.modulation == "add":
+            h = F.silu(self.norm_out(h + self.film(emb)[:, :, None, None].to(h.dtype)))
+        else:
+            h = self.norm_out(h)
+            scale, shift = self.film(emb)[:, :, None, None].to(h.dtype).chunk(2, dim=1)  # each (B, D, 1, 1)
+            h = F.silu(torch.addcmul(shift, h, 1 + scale))
         return self.skip(resampled(x, self.resample)) + self.conv_out(self.dropout(h))

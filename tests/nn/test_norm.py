@@ -1,0 +1,28 @@
+"""Group normalisation by the faster way round."""
+
+import pytest
+import torch
+
+from armchair.nn.norm import GroupNorm
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_it_is_torchs(dtype, memory):
+    """Turning the picture for the kernel must change neither values, nor gradients, nor the memory format."""
+    x = (
+        torch.randn(2, 12, 5, 7, generator=torch.Generator().manual_seed(1))
+        .to(dtype)
+        .to(memory_format=memory)
+    )
+    ours, theirs = GroupNorm(3, 12), torch.nn.GroupNorm(3, 12)
+    results = []
+    for norm in (ours, theirs):
+        given = x.clone().requires_grad_()
+        y = norm.to(dtype)(given)
+        y.square().sum().backward()
+        results.append((y, given.grad))
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    for mine, expected in zip(*results, strict=True):
+        torch.testing.assert_close(mine, expected, atol=tolerance, rtol=tolerance)
+    assert results[0][0].is_contiguous(memory_format=memory)
