@@ -14,13 +14,20 @@ from armchair.evaluation.result import SCHEMA, Measured, Result, Rows, machine
 from armchair.evaluation.session import Session
 
 ALL = "all"
-NAMES = (  # the last three come with DALL·E 2 and 3
+NAMES = (
     "reconstruction", "distance", "clipscore", "geneval", "retrieval", "zeroshot", "judge",
     "prior", "roundtrip", "captions",
 )  # fmt: skip
 SUITES = {  # kind -> its suites -> the function that measures
     "dalle1": {
         "reconstruction": "armchair.evaluation.drawing:reconstruction",
+        "distance": "armchair.evaluation.drawing:distance",
+        "clipscore": "armchair.evaluation.drawing:clipscore",
+        "geneval": "armchair.evaluation.drawing:geneval",
+    },
+    "dalle2": {
+        "prior": "armchair.evaluation.dalle2_suites:prior",
+        "roundtrip": "armchair.evaluation.dalle2_suites:roundtrip",
         "distance": "armchair.evaluation.drawing:distance",
         "clipscore": "armchair.evaluation.drawing:clipscore",
         "geneval": "armchair.evaluation.drawing:geneval",
