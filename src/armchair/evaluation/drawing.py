@@ -104,14 +104,14 @@ def inception_features(net: Any, images: Tensor) -> Tensor:
     return torch.cat([net.features(part.to(device).float() / 255).cpu() for part in images.split(64)])
 
 
-def distances(name: str, drawn: dict[str, Tensor], real: Tensor) -> dict[str, Value]:
-    """drawn: "", "ceiling", "floor" -> (4 captions, E), the pictures of a caption together; real (M, E)."""
+def distances(name: str, drawn: dict[str, Tensor], real: Tensor, each: int = 4) -> dict[str, Value]:
+    """drawn: "", "ceiling", "floor" -> (captions x each, E), a caption's together; real (M, E)."""
     law = Gaussian.of(real)
     scale = 100.0 if name == "CLIP" else 1.0
-    captions = len(drawn[""]) // 4
+    captions = len(drawn[""]) // each
 
     def measure(features: Tensor) -> Callable[[np.ndarray], dict[str, float]]:
-        grouped = features.unflatten(0, (captions, 4))
+        grouped = features.unflatten(0, (captions, each))
 
         def of(kept: np.ndarray) -> dict[str, float]:
             rows = grouped[torch.from_numpy(kept)]
