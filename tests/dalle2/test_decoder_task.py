@@ -40,7 +40,7 @@ def test_loss_is_the_hybrid_one(tmp_path: Path):
     made = batch(task, [0, 1, 2])
     loss, numbers = task.loss(made, SeedBatch([5, 6, 7]))
     rng = SeedBatch([5, 6, 7])
-    t, eps = rng.randint(0, 100), rng.normal(3, 16, 16)
+    t, eps = (rng.uniform() * 100).long(), rng.normal(3, 16, 16)
     x0 = made.data["image"] / 255 * 2 - 1
     z = F.normalize(task.embedder.clip.encode_image(made.data["image"] / 255), dim=-1)
     shown = made.data["keep"].float()
@@ -59,7 +59,7 @@ def test_weights_of_noise_levels(tmp_path: Path):
     made = batch(task, [0, 1, 2, 3])
     loss, numbers = task.loss(made, SeedBatch(range(4)))
     rng = SeedBatch(range(4))
-    t, eps = rng.randint(0, 100), rng.normal(3, 16, 16)
+    t, eps = (rng.uniform() * 100).long(), rng.normal(3, 16, 16)
     with torch.no_grad():
         output, x0 = task.outputs(made.data, t, eps)
     weight = (1 / (1 - task.schedule.alpha_bar[t])).clamp(max=5)

@@ -67,8 +67,8 @@ def command(
         )
     chosen = load_recipe(recipe)
     folder = Path("runs") / recipe if out is None else out
-    from armchair.train import build_task, run, saved_recipe
     from armchair.core.memory import keep_blocks
+    from armchair.train import build_task, run, saved_recipe
 
     keep_blocks()
     given = {name: open_bundle(place) for name, place in map(stage, using or [])}

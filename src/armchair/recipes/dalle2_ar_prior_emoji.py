@@ -25,7 +25,7 @@ def recipe() -> Recipe:
                 caption=None,
                 text_width=192,
                 width=160,
-                depth=5,
+                depth=4,
                 heads=5,
             ),
             fitted=8_192,

@@ -22,7 +22,11 @@ def recipe() -> Recipe:
             net=DecoderConfig(
                 embed=256,
                 caption=CaptionConfig(vocab=4_096, length=32, width=128, depth=2, heads=4),
-                levels=(LevelSpec(width=96, depth=2), LevelSpec(width=160, depth=1, attention="keys")),
+                levels=(
+                    LevelSpec(width=64, depth=1),
+                    LevelSpec(width=128, depth=2, attention="keys"),
+                    LevelSpec(width=160, depth=1, attention="keys"),
+                ),
                 patch=4,
                 time_width=64,
                 head_width=32,
@@ -32,6 +36,7 @@ def recipe() -> Recipe:
             ),
             v_weight=5.0,
             vlb_weight=0.01,
+            noise_power=0.6,
             scale="fitted",
             captions=CaptionMix(
                 kinds={"short": 0.9, "alt": 0.05, "long": 0.05}, languages={"en": 0.5, "ko": 0.5}
