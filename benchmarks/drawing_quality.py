@@ -28,9 +28,10 @@ from _machine import clock, facts, show, write
 from armchair.core.images import to_pixels, to_tensor
 from armchair.core.rng import SeedBatch
 from armchair.dalle2.caption import PAD, caption_tokens
-from armchair.dalle2.drawing import conditions_of, denoiser_of, sample
+from armchair.dalle2.drawing import conditions_of, denoiser_of
 from armchair.dalle2.pipeline import Dalle2
 from armchair.data.world.scene import sample_scene
+from armchair.diffusion.drawing import sample
 from armchair.evaluation.bootstrap import estimate
 from armchair.evaluation.drawing import WORLD, distances, flat_colours
 from armchair.evaluation.geneval import SIDE, fulfils

@@ -46,7 +46,7 @@ def main() -> int:
             for picture in row:
                 picture.save(folder)
                 images.append(picture.image)
-                labels.append(PROMPTS[picture.prompt])
+                labels.append(f"{found.name}: {PROMPTS[picture.prompt]}")
         count = len(PROMPTS) * SEEDS
         print(f"{found.name}: loaded in {loaded - start:.1f} s, drew {count} in {seconds:.1f} s: {folder}/")
     sheet = OUT / "demo.png"

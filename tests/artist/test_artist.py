@@ -246,7 +246,6 @@ def test_what_is_not_there_yet_says_what_it_needs(shipped: Path):
         (lambda: armchair.caption(image, long=True), "caption needs a captioner"),
         (lambda: armchair.expand("a cat"), "writer"),
         (lambda: armchair.score([image], ["x"]), "clip"),
-        (lambda: armchair.chat(), "writer"),
     ]
     for call, words in calls:
         with pytest.raises(Unsupported, match=words) as caught:

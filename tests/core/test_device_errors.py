@@ -27,7 +27,7 @@ def test_dtypes():
     assert pick_dtype("auto") == torch.float32
     assert pick_dtype(torch.bfloat16) == torch.bfloat16
     with pytest.raises(BadInput, match="bfloat16"):
-        pick_dtype("bf16")
+        pick_dtype("bf8")
 
 
 def test_nearest():

@@ -8,9 +8,9 @@ from torch import nn
 
 from armchair.dalle2.caption import PAD, CaptionEncoder, caption_tokens
 from armchair.dalle2.config import CaptionConfig, DecoderConfig
-from armchair.dalle2.decoder import Decoder, known_pixels
-from armchair.dalle2.masks import random_keep
+from armchair.dalle2.decoder import Decoder
 from armchair.dalle2.scale import Standardise
+from armchair.diffusion.masks import known_part, random_keep
 from tests.dalle2.tiny import DECODER_TINY, wake
 
 
@@ -61,10 +61,10 @@ def test_inpainting_channels_matter():
     given = net.conditions(torch.full((1, 6), PAD), torch.zeros(1, 99), torch.tensor([False]))
     assert not given["known"].any()
     keep = torch.ones(1, 1, 16, 16, dtype=torch.bool)
-    plain, masked = net(x, t, **given), net(x, t, **{**given, "known": known_pixels(0 * x, keep)})
+    plain, masked = net(x, t, **given), net(x, t, **{**given, "known": known_part(0 * x, keep)})
     assert plain.shape == (1, 6, 16, 16)
     assert (plain - masked).abs().max() > 1e-3
-    known = known_pixels(x, keep.triu())
+    known = known_part(x, keep.triu())
     assert torch.equal(known[:, :3], x * keep.triu()) and torch.equal(known[:, 3:], keep.triu().float())
 
 
@@ -99,7 +99,7 @@ def test_masks():
     shares, after = [], set()
     for seed in range(200):
         generator = torch.Generator().manual_seed(seed)
-        keep = random_keep(16, generator)
+        keep = random_keep(16, 16, generator)
         assert keep.shape == (1, 16, 16) and keep.dtype == torch.bool
         shares.append(keep.float().mean().item())
         twin = torch.Generator().manual_seed(seed)

@@ -15,8 +15,9 @@ import armchair
 from armchair.artist.edits import masked, surrounded
 from armchair.artist.redo import psnr, redo, same_pixels
 from armchair.core.errors import BadInput, Unsupported
+from armchair.core.images import resized
 from armchair.core.picture import read_recipe
-from armchair.dalle2.edits import resized, slerp
+from armchair.dalle2.edits import slerp
 from tests.dalle2.tiny import decoder_task, picture, saved, whole_bundle
 
 
@@ -249,8 +250,8 @@ def test_masks_shrink_towards_painting():
     """A cell of the decoder that is partly to be painted is painted, or a seam would stay."""
     keep = torch.ones(4, 4, dtype=torch.bool)
     keep[0, 0] = False
-    small, stays = resized(Image.new("RGB", (4, 4), "red"), keep, 2)
+    small, stays = resized(Image.new("RGB", (4, 4), "red"), keep, (2, 2))
     assert small.shape == (1, 3, 2, 2)
     assert stays[0, 0].tolist() == [[False, True], [True, True]]
-    _, stays = resized(Image.new("RGB", (4, 4), "red"), keep, 8)
+    _, stays = resized(Image.new("RGB", (4, 4), "red"), keep, (8, 8))
     assert (~stays).sum() == 4

@@ -12,11 +12,12 @@ import armchair
 from armchair.core.bundle import Bundle, Component, save_bundle
 from armchair.core.config import to_json
 from armchair.core.errors import BadInput, BundleError, Unsupported
+from armchair.core.parts import Parts
 from armchair.core.unfilled import Unfilled
 from armchair.dalle2.decoder_task import SamplingConfig
-from armchair.dalle2.drawing import Sampler
-from armchair.dalle2.parts import Parts
+from armchair.dalle2.parts import parts_of
 from armchair.dalle2.pipeline import Dalle2
+from armchair.diffusion.drawing import Sampler
 from armchair.nn.unet import LevelSpec, UNetConfig
 from armchair.upsample.config import UpsamplerConfig
 from armchair.upsample.network import Upsampler
@@ -214,4 +215,4 @@ def test_bfloat16_keeps_scales_exact(folder: Path):
     *_, last = pipeline.stream("a dog", [1], "16x16")
     assert last.images.isfinite().all()
     with Unfilled():
-        assert Parts.from_bundle(Bundle.open(folder), CPU, torch.float32)["clip"].logit_scale.item() > 0
+        assert parts_of(Bundle.open(folder), CPU, torch.float32)["clip"].logit_scale.item() > 0

@@ -13,7 +13,7 @@ from armchair.core.bundle import Bundle
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
 from armchair.dalle2.config import PriorConfig
-from armchair.dalle2.prior import CANDIDATES, Prior
+from armchair.dalle2.prior import Prior
 from armchair.dalle2.prior_task import PriorTaskConfig
 from armchair.dalle2.stage import agreement
 from armchair.diffusion.loss import noised
@@ -88,7 +88,7 @@ def test_of_two_candidates_the_nearer_is_kept(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setattr(net.scale, "back", lambda x: seen.append(back(x)) or seen[-1])
         z = net.sample(words, None, text_emb, SeedBatch([3, 4]), steps=3, guidance=1.0)
     (drawn,) = seen
-    assert drawn.shape == (2, CANDIDATES, 12)
+    assert drawn.shape == (2, 2, 12)
     cosines = F.normalize(drawn, dim=-1) @ text_emb[0]
     for row in range(2):
         assert torch.equal(z[row], drawn[row, cosines[row].argmax()])

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Workers import the scripted studio from the checkout, and find its gates."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
+        found = [str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        patch.setenv("PYTHONPATH", os.pathsep.join(found))
         patch.setenv("FAKE_GATES", str(tmp_path_factory.mktemp("gates")))
         yield
 

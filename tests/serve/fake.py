@@ -71,6 +71,10 @@ def options(artist: Artist) -> dict[str, dict[str, Any]]:
     return {name: artist.pipeline.defaults for name in artist.operations}
 
 
+def says() -> list[str]:
+    return ["caption", "chat", "expand", "score"]
+
+
 def words(operation: str, arguments: dict[str, Any], pictures: list[Image.Image], device: str) -> Any:
     if operation == "expand":
         return {"text": f"{arguments['prompt']}, in detail"}
@@ -78,6 +82,12 @@ def words(operation: str, arguments: dict[str, Any], pictures: list[Image.Image]
         return {"text": f"a picture of {pictures[0].size}, {arguments['language']}"}
     if operation == "score":
         return {"scores": [[0.5] * len(arguments["prompts"])] * len(pictures)}
+    if operation == "chat":
+        prompt = " then ".join(arguments["requests"])
+        return {
+            "prompt": prompt,
+            "revised_prompt": None if arguments["expand"] == "off" else f"{prompt}, wide",
+        }
     raise Unsupported(f"{operation} needs a writer bundle")
 
 
@@ -102,6 +112,7 @@ class Artist:
         options: dict[str, Any],
         rerank: int | None = None,
         expand: str | None = None,
+        revised: str | None = None,
     ) -> Job:
         if expand == "builtin" and self.name != "dalle2":
             raise Unsupported("expand needs a writer bundle")
@@ -109,9 +120,10 @@ class Artist:
             raise Unsupported("rerank needs a clip bundle")
         if "refuse" in prompt:
             raise BadInput("the prompt asks to be refused")
-        shown = f"{prompt}, in detail" if expand == "builtin" else prompt
-        job = self._job(shown, n, seed, size, options)
-        job.prompt, job.revised = prompt, shown if expand == "builtin" else None
+        if expand == "builtin" and revised is None:
+            revised = f"{prompt}, in detail"
+        job = self._job(prompt if revised is None else revised, n, seed, size, options)
+        job.prompt, job.revised = prompt, revised
         return job
 
     def complete_job(self, image: Image.Image, prompt: str, *, keep_rows: int | None, **given: Any) -> Job:
@@ -122,7 +134,8 @@ class Artist:
 
     def inpaint_job(self, image: Image.Image, mask: Image.Image | None, prompt: str, **given: Any) -> Job:
         source = image if mask is None else mask
-        if 0 not in source.convert("RGBA").getchannel("A").tobytes():
+        painted = 0 in source.convert("RGBA").getchannel("A").tobytes()
+        if not painted and (mask is None or 255 not in mask.convert("L").tobytes()):
             raise BadInput("the mask paints nothing")
         return self._edit(prompt, image, mask, **given)
 

@@ -18,7 +18,7 @@ from armchair.serve.server import Server
 from armchair.serve.service import Service
 from armchair.serve.settings import Settings
 
-USUAL: dict[str, Any] = {"port": 0, "studio": "tests.serve.fake", "codecs": 1, "drain": 20.0}
+USUAL: dict[str, Any] = {"port": 0, "studio": "tests.serve.fake", "codecs": 1, "drain": 20.0, "page": False}
 
 
 class Running:

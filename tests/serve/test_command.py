@@ -21,7 +21,7 @@ from armchair.cli.serve import read_settings
 from armchair.core.errors import BadInput
 from tests.serve.running import Running, opened
 
-FAKE = {"studio": "tests.serve.fake", "codecs": 1}
+FAKE = {"studio": "tests.serve.fake", "codecs": 1, "page": False}
 
 
 @contextlib.contextmanager

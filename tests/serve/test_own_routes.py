@@ -50,8 +50,10 @@ def test_operations_that_speak(server: Running):
 
 def test_what_needs_another_bundle_says_so(server: Running):
     """A clear answer, in OpenAI's shape, that no client tries again."""
-    reply = server.post(f"{OWN}/chat", json={"messages": [{"role": "user", "content": "hello"}]})
-    assert "chat needs a writer bundle" in message(reply)
+    said = [{"role": "user", "content": "hello"}]
+    body = {"messages": said, "model": "dalle1", "rerank": 4}
+    reply = server.post(f"{OWN}/chat", json=body)
+    assert "rerank needs a clip bundle" in message(reply)
     assert reply.json()["error"]["code"] == "unsupported_operation"
     reply = post(server, "complete", prompt="x", model="dalle2")
     assert "The model `dalle2` cannot complete pictures here: dalle1 can" in message(reply)
@@ -69,6 +71,7 @@ def test_what_needs_another_bundle_says_so(server: Running):
         ("blend", {"frames": "1"}, "less than the minimum"),
         ("textdiff", {"source": "x"}, "'target' is a required property"),
         ("caption", {"language": "fr"}, "is not one of ['en', 'ko']"),
+        ("chat", {}, "'messages' is a required property"),
         ("score", {}, "'prompt' is a required property"),
         ("expand", {"prompt": "x", "writer": "http://192.0.2.1"}, "Unknown parameter: 'writer'."),
     ],
@@ -76,6 +79,32 @@ def test_what_needs_another_bundle_says_so(server: Running):
 def test_what_is_wrong(server: Running, name: str, fields: dict[str, str], words: str):
     """The same words as on OpenAI's routes."""
     assert words in message(post(server, name, **fields))
+
+
+def test_a_conversation(server: Running):
+    """What the user said in turn is settled, written out where that is asked for, and drawn; the seed of a
+    reply draws it again. Messages that are none are refused in words.
+    """
+    said = [
+        {"role": "user", "content": "a cat"},
+        {"role": "assistant", "content": "here"},
+        {"role": "user", "content": "make it red"},
+    ]
+    body = {"messages": said, "model": "dalle2", "response_format": "b64_json"}
+    first = server.post(f"{OWN}/chat", json=body).json()["data"][0]
+    plain = server.draw("a cat then make it red", model="dalle2", seed=first["seed"]).json()["data"][0]
+    assert first["b64_json"] == plain["b64_json"] and "revised_prompt" not in first
+    long = server.post(f"{OWN}/chat", json={**body, "expand": "builtin"}).json()["data"][0]
+    assert long["revised_prompt"] == "a cat then make it red, wide"
+    for wrong in (
+        ["a cat"],
+        [{"role": "user"}],
+        [{"role": "nobody", "content": "x"}],
+        [said[1]],
+        "a cat",
+        [],
+    ):
+        assert server.post(f"{OWN}/chat", json={**body, "messages": wrong}).status_code == 400
 
 
 def test_where_a_request_stands(server: Running):

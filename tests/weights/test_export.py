@@ -110,7 +110,7 @@ def test_plain_tensors(tmp_path: Path):
     ("arguments", "words"),
     [
         (["--format", "hf-clip"], "has a ResNet as image tower"),
-        (["--format", "onnx"], "format 'onnx' is not one of hf-clip, safetensors"),
+        (["--format", "onnx"], "format 'onnx' is not one of diffusers, hf-clip, safetensors"),
         (["--format", "safetensors", "--dtype", "int4"], "dtype 'int4' is not one of float32"),
     ],
 )

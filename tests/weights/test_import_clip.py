@@ -282,7 +282,7 @@ def test_the_published_sizes(name: str):
     else:
         given["resnet"] = (image.width, image.layers, config.grid)
     from armchair.weights.importing.clip import openai_config, openai_table
-    from armchair.weights.importing.table import fit
+    from armchair.weights.tables.keys import fit
     from tests.weights import made
 
     with torch.device("meta"):

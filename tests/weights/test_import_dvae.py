@@ -20,8 +20,8 @@ from armchair.dalle1.dvae import DVAE, map_pixels
 from armchair.dalle1.task import TransformerTaskConfig
 from armchair.weights.count import shapes_of
 from armchair.weights.importing.run import import_weights
-from armchair.weights.importing.table import Unfit
 from armchair.weights.kinds import network_on_meta
+from armchair.weights.tables.keys import Unfit
 from tests.weights.made import Decoder, Encoder, published_names
 
 SIZES = [(16, 24, 3, 2, 8), (8, 9, 2, 1, 5), (12, 17, 4, 1, 3)]  # width, vocab, groups, blocks, code width

@@ -24,12 +24,12 @@ from armchair.text.clip_bpe import ClipBPE
 from armchair.text.tokenizer import load_tokenizer
 from armchair.weights.count import shapes_of
 from armchair.weights.exporting.run import export_bundle
-from armchair.weights.importing import clip_tables as tables
 from armchair.weights.importing.clip import hf_config, open_clip_config
 from armchair.weights.importing.plan import Options
 from armchair.weights.importing.run import import_weights
-from armchair.weights.importing.table import fit
 from armchair.weights.kinds import network_on_meta
+from armchair.weights.tables import clip as tables
+from armchair.weights.tables.keys import fit
 from tests.weights.made import VOCAB, merges_file
 
 pytestmark = [pytest.mark.references, pytest.mark.filterwarnings("ignore")]

@@ -14,8 +14,8 @@ from armchair.core.tensorfile import Lazy
 from armchair.dalle2.config import PriorConfig
 from armchair.dalle2.prior import Prior
 from armchair.nn.unet import LevelSpec, UNet, UNetConfig
-from armchair.weights.importing.table import fit, revert
-from armchair.weights.importing.unet_tables import DIFFUSERS_PRIOR, DIFFUSERS_UNET, adm_unet
+from armchair.weights.tables.keys import fit, revert
+from armchair.weights.tables.unet import DIFFUSERS_PRIOR, DIFFUSERS_UNET, adm_unet
 
 pytestmark = [pytest.mark.references, pytest.mark.filterwarnings("ignore")]
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from armchair.artist import edits
 from armchair.artist.check import check_n, check_options, check_prompt, check_seed, check_size, check_steps
+from armchair.artist.expansion import write_out
 from armchair.artist.find import find
 from armchair.artist.job import Job
 from armchair.artist.rerank import Ranking, check_rerank
@@ -28,6 +29,7 @@ from armchair.core.step import Preview
 from armchair.core.version import VERSION
 from armchair.text.words import has_hangul, known_words, unseen
 from armchair.weights.kinds import kinds_that, pipeline_class
+from armchair.weights.lora import Lora, apply
 
 if TYPE_CHECKING:
     from armchair.clip.pipeline import ClipModel
@@ -46,16 +48,28 @@ LATER = {  # operations that a system of the family has, and which
 }
 
 
-def load(model: str | Path, *, device: str = "auto", dtype: str = "auto") -> Artist:
+def load(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    lora: Sequence[tuple[str | Path, float]] = (),
+) -> Artist:
     """An artist from a shipped bundle's name, a run's name, or a folder.
 
+    lora: files that change its networks, and how strongly (1 is as they were trained).
     Raises BadInput for an unknown name, device or dtype, BundleError for a damaged bundle, Unsupported for a
-    bundle that does not draw by itself.
+    bundle that does not draw by itself, or takes no LoRA.
     """
     bundle = Bundle.open(find(model))
     place, precision = pick_device(device), pick_dtype(dtype)
     pipeline = pipeline_class(bundle.kind).from_bundle(bundle, place, precision)
-    return Artist(bundle, pipeline, model=str(model), device=place, dtype=precision)
+    artist = Artist(bundle, pipeline, model=str(model), device=place, dtype=precision)
+    for path, strength in lora:
+        found = Lora.open(path)
+        apply(pipeline, bundle, found, strength)
+        artist.lora.append({"file": str(path), "sha256": found.sha256, "strength": strength})
+    return artist
 
 
 class Artist:
@@ -75,6 +89,7 @@ class Artist:
         self.model = model  # as it was asked for
         self.device = device
         self.dtype = dtype
+        self.lora: list[dict[str, Any]] = []  # files that change its networks
         self._words = known_words(bundle)
         self._clips: dict[str, tuple[ClipModel, Bundle]] = {}  # that have ranked for it
 
@@ -103,6 +118,7 @@ class Artist:
         rerank: int | None = None,
         clip: str | Path = CLIP,
         expand: str | None = None,
+        revised: str | None = None,
         prior: str | None = None,
         **options: Any,
     ) -> list[Picture]:
@@ -112,6 +128,9 @@ class Artist:
         first.
         rerank: draw so many (up to 512) and keep the n that fit the prompt best, the best first, as the clip
         bundle `clip` ranks them.
+        expand: who writes the prompt out before it is drawn: off, builtin, the address of an
+        OpenAI-compatible endpoint, or a folder of a transformers model.  revised: words that are drawn in
+        place of the prompt, such as an earlier picture's `revised_prompt`, as it was or edited.
         guidance: 1 is off.  Further options are the system's own (`pipeline.defaults`): temperature, top_k,
         top_p for dalle1. Raises BadInput for a wrong value and Unsupported for what this system cannot do.
         """
@@ -123,6 +142,7 @@ class Artist:
             rerank=rerank,
             clip=clip,
             expand=expand,
+            revised=revised,
             options={"steps": steps, "guidance": guidance, "prior": prior, **options},
         )
         return pictures(self.draw(job))
@@ -287,25 +307,27 @@ class Artist:
         rerank: int | None = None,
         clip: str | Path = CLIP,
         expand: str | None = None,
+        revised: str | None = None,
         options: Mapping[str, Any],
     ) -> Job:
-        """The arguments of `generate`, checked."""
+        """The arguments of `generate`, checked, and the prompt written out where that is asked for."""
         self.can("generate")
         text = check_prompt(prompt)
-        if expand is not None and expand != "off":
-            raise Unsupported(
-                "expand needs a writer bundle, part of DALL·E 3; this version of Armchair has none"
-            )
+        words = None if revised is None else check_prompt(revised)
         drawn = check_n(n) if rerank is None else check_rerank(rerank, check_n(n))
         seeds, shape = self.seeds_from(seed, drawn), check_size(size, self.sizes, self.name)
         chosen = check_options(options, self.pipeline.defaults, self.name)
+        if words is None and expand is not None:
+            words = self._written_out(text, expand)
+        drawn_words = text if words is None else words
         return Job(
             operation="generate",
             prompt=text,
+            revised_prompt=words,
             seeds=seeds,
             size=shape,
             options=chosen,
-            run=lambda batch: self.pipeline.stream(text, batch, shape, **chosen),
+            run=lambda batch: self.pipeline.stream(drawn_words, batch, shape, **chosen),
             ranking=None if rerank is None or rerank == 1 else self._ranking(clip, n),
         )
 
@@ -341,7 +363,7 @@ class Artist:
         """Draw a job in batches: previews while it goes, and each batch's pictures at its end; with a ranking
         the best of all at the very end.
         """
-        for note in self.notes(job.prompt):
+        for note in self.notes(job.prompt if job.revised_prompt is None else job.revised_prompt):
             log.warning(note)
         if job.ranking is None:
             yield from self._batches(job)
@@ -399,11 +421,24 @@ class Artist:
             "device": self.device.type,
             "torch": torch.__version__,
         }
+        if self.lora:
+            recipe["lora"] = [{**entry, "file": portable(entry["file"])} for entry in self.lora]
         more = {"frame": None if job.frames is None else item, "source": job.source, "second": job.second}
         return {**recipe, **{key: value for key, value in more.items() if value is not None}}
 
     def _pictures(self, job: Job) -> list[Picture]:
         return pictures(self.draw(job))
+
+    def _written_out(self, prompt: str, writer: str) -> str | None:
+        """What is drawn in place of a prompt, in English where the model reads no Korean; None: the prompt.
+        A function of the prompt alone, so that a picture is the same beside any others.
+        """
+        spoken = self.pipeline.languages
+        language = "en" if spoken and "ko" not in spoken else None
+        found = write_out(prompt, writer, language=language, device=str(self.device))
+        if found.note is not None:
+            log.warning(found.note)
+        return found.text
 
     def _ranking(self, clip: str | Path, keep: int) -> Ranking:
         name = str(clip)

@@ -73,8 +73,9 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "strength": (lambda v: 0 < v <= 1, "a number above 0 and up to 1"),
 }
 CHOICES: dict[str, tuple[str, ...]] = {
-    "sampler": ("ddpm", "ddim", "dpm"),
+    "sampler": ("ddpm", "ddim", "dpm", "euler", "heun"),
     "prior": ("diffusion", "ar", "none"),
+    "decoder": ("plain", "consistency"),
 }
 MAX_FRAMES = 64
 ANCHORS = {  # the share of the free room that is left of a picture, and above it

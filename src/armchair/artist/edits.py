@@ -156,8 +156,8 @@ def inpaint_job(
     """The arguments of `inpaint`, checked."""
     artist.can("inpaint")
     text, picture = check_prompt(prompt), open_image(image)
-    canvas = masked(picture, None if mask is None else open_image(mask))
-    shape = check_size(fitting(canvas, artist.sizes) if size is None else size, artist.sizes, artist.name)
+    shape = check_size(fitting(picture, artist.sizes) if size is None else size, artist.sizes, artist.name)
+    canvas = masked(picture, None if mask is None else open_image(mask), parse_size(shape))
     return _painting(artist, "inpaint", canvas, text, n=n, seed=seed, shape=shape, options=options)
 
 
@@ -215,25 +215,27 @@ def redo_job(artist: Artist, recipe: Mapping[str, Any]) -> Job:
 JOBS = frozenset({"variations", "interpolate", "text_diff", "probe", "inpaint", "outpaint"})
 
 
-def masked(picture: Image.Image, mask: Image.Image | None) -> Image.Image:
-    """A picture on a transparent square, as RGBA: alpha 0 is what is to be painted, 255 what stays.
+def masked(picture: Image.Image, mask: Image.Image | None, ratio: tuple[int, int] = (1, 1)) -> Image.Image:
+    """A picture on a transparent canvas of a ratio of width to height, the smallest that holds it, as RGBA:
+    alpha 0 is what is to be painted, 255 what stays.
 
-    What the mask paints is painted, and what is transparent; a picture that is not square gets bars that are
+    What the mask paints is painted, and what is transparent; a picture of another ratio gets bars that are
     painted. Raises BadInput for a mask of another size, and where nothing is to be painted.
     """
+    width = max(picture.width, -(-picture.height * ratio[0] // ratio[1]))
+    height = max(picture.height, -(-picture.width * ratio[1] // ratio[0]))
     alpha = picture.getchannel("A") if picture.mode == "RGBA" else Image.new("L", picture.size, 255)
     gone = alpha.point(lambda value: 255 if value == 0 else 0)
-    if mask is None and gone.getbbox() is None and picture.width != picture.height:
+    if mask is None and gone.getbbox() is None and picture.size != (width, height):
         keep = torch.ones(picture.height, picture.width, dtype=torch.bool)
     else:
         keep = keep_mask(picture, mask)
     stays = Image.fromarray(keep.byte().mul(255).numpy())
     stays.paste(0, mask=gone)
-    side = max(picture.size)
-    canvas = Image.new("RGBA", (side, side), (255, 255, 255, 0))
+    canvas = Image.new("RGBA", (width, height), (255, 255, 255, 0))
     solid = flat(picture)
     solid.putalpha(stays)
-    canvas.paste(solid, ((side - picture.width) // 2, (side - picture.height) // 2))
+    canvas.paste(solid, ((width - picture.width) // 2, (height - picture.height) // 2))
     return canvas
 
 
@@ -260,18 +262,24 @@ def surrounded(picture: Image.Image, size: tuple[int, int], anchor: tuple[float,
 
 
 def fitting(picture: Image.Image, sizes: Sequence[str]) -> str:
-    """The smallest of the sizes that holds a picture, else the largest."""
-    sides = sorted(parse_size(size)[0] for size in sizes)
-    side = next((side for side in sides if side >= max(picture.size)), sides[-1])
-    return f"{side}x{side}"
+    """The smallest of the sizes that holds a picture, else the largest: of those with its own ratio of width
+    to height, or where there are none of the squares.
+    """
+    known = sorted(parse_size(size) for size in sizes)
+    own = [(w, h) for w, h in known if w * picture.height == h * picture.width]
+    chosen = own if own else [(w, h) for w, h in known if w == h]
+    width, height = next(
+        ((w, h) for w, h in chosen if w >= picture.width and h >= picture.height), chosen[-1]
+    )
+    return f"{width}x{height}"
 
 
-def ready(canvas: Image.Image, side: int) -> Image.Image:
-    """A square RGBA canvas at another size; what is partly to be painted is painted."""
-    if canvas.size == (side, side):
+def ready(canvas: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """An RGBA canvas at another size of its ratio; what is partly to be painted is painted."""
+    if canvas.size == size:
         return canvas
-    solid = canvas.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
-    stays = canvas.getchannel("A").resize((side, side), Image.Resampling.BOX)
+    solid = canvas.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    stays = canvas.getchannel("A").resize(size, Image.Resampling.BOX)
     solid.putalpha(stays.point(lambda value: 255 if value == 255 else 0))
     return solid
 
@@ -294,7 +302,7 @@ def _painting(
 ) -> Job:
     """Draw the transparent part of an RGBA canvas."""
     chosen = _options(artist, operation, options)
-    canvas = ready(canvas, parse_size(shape)[0])
+    canvas = ready(canvas, parse_size(shape))
     solid, keep = canvas.convert("RGB"), keep_of(canvas)
     pipeline = cast(Any, artist.pipeline)
     return Job(

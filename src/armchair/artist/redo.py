@@ -15,6 +15,7 @@ from armchair.artist.find import find_digest
 from armchair.artist.job import Job
 from armchair.artist.source import unpack_image
 from armchair.core.errors import BadInput
+from armchair.core.files import sha256
 from armchair.core.images import flat
 from armchair.core.picture import Picture
 
@@ -38,16 +39,28 @@ def redo(recipe: dict[str, Any], *, model: str | Path | None = None, device: str
         )
     artist = load(
         model, device=str(recipe.get("device", "auto")) if device is None else device,
-        dtype=str(recipe.get("dtype", "auto")),
+        dtype=str(recipe.get("dtype", "auto")), lora=_lora(recipe),
     )  # fmt: skip
     return pictures(artist.draw(_job(artist, recipe)))[0]
+
+
+def _lora(recipe: dict[str, Any]) -> list[tuple[Path, float]]:
+    """The files that changed the networks. Raises BadInput where one is gone or is another now."""
+    found: list[tuple[Path, float]] = []
+    for entry in recipe.get("lora", ()):
+        path = Path(entry["file"]).expanduser()
+        if not path.is_file() or sha256(path) != entry["sha256"]:
+            raise BadInput(f"the LoRA file {path} that changed this picture is not here, or is another now")
+        found.append((path, float(entry["strength"])))
+    return found
 
 
 def _job(artist: Artist, recipe: dict[str, Any]) -> Job:
     options: dict[str, Any] = dict(recipe["options"])
     common: dict[str, Any] = {"seed": recipe["seed"], "size": recipe["size"]}
     if recipe["operation"] == "generate":
-        return artist.job(recipe["prompt"], options=options, **common)
+        revised = recipe.get("revised_prompt")
+        return artist.job(recipe["prompt"], revised=revised, options=options, **common)
     if recipe["operation"] == "complete":
         rows = options.pop("keep_rows", None)
         image = unpack_image(str(recipe.get("source", "")))

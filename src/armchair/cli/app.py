@@ -25,15 +25,18 @@ DRAWING = {
     "inpaint": ("inpaint", "Draw a part of a picture anew (DALL·E 2)."),
     "outpaint": ("outpaint", "Go on beyond a picture's edges (DALL·E 2)."),
     "probe": ("probe", "Draw what the first components of a picture's embedding hold (DALL·E 2)."),
+    "chat": ("chat", "Draw in a conversation: a picture, then what is to be different about it."),
     "redo": ("redo", "Draw a picture again from the recipe inside it."),
     "serve": ("serve", "OpenAI's Images API over the bundles here."),
 }
 TRAINING = {
     "train": ("train", "Train a network from a recipe, or go on with a run."),
-    "data": ("data", "Check a data set; write Emoji World pictures."),
+    "data": ("data", "Check a data set; caption its pictures; write Emoji World pictures."),
     "inspect": ("inspect", "What a model or recipe consists of, parameter by parameter."),
 }
 LOOKING = {
+    "caption": ("caption", "Say what a picture shows."),
+    "expand": ("expand", "Write a short prompt out."),
     "score": ("score", "Say how well pictures fit texts, best first."),
     "evaluate": ("evaluate", "Measure a bundle: scores with intervals, ceiling and floor."),
     "models": ("models", "List the bundles that are here."),
@@ -49,6 +52,7 @@ PANELS = {"Draw": DRAWING, "Train": TRAINING, "Weights": WEIGHTS, "Look": LOOKIN
 COMMANDS = {name: entry for panel in PANELS.values() for name, entry in panel.items()}
 DATA = {
     "check": ("data_check", "Counts, problems and examples of a data set."),
+    "recaption": ("data_recaption", "Caption every picture, beside the words that are there."),
     "world": ("data_world", "Write Emoji World pictures with captions and scene graphs."),
 }
 
@@ -129,7 +133,7 @@ def _root(
 
 
 def _data() -> None:
-    """Check a data set before training on it; write Emoji World pictures."""
+    """Check a data set before training on it; caption its pictures; write Emoji World pictures."""
 
 
 STOPPED = 130  # the exit status of what Ctrl-C ended

@@ -16,8 +16,9 @@ def command(
         str,
         typer.Option(
             "--format",
-            metavar="hf-clip|safetensors",
-            help="hf-clip: transformers' CLIPModel. safetensors: plain tensors in our names.",
+            metavar="diffusers|hf-clip|safetensors",
+            help="diffusers: a pipeline's folder, of systems like Karlo and Stable Diffusion. hf-clip: "
+            "transformers' CLIPModel. safetensors: plain tensors in our names.",
             show_default=False,
         ),
     ],
@@ -31,6 +32,7 @@ def command(
     \b
     Examples
       armchair export clip --format hf-clip --out clip-hf
+      armchair export karlo --format diffusers --out karlo-diffusers
       armchair export dalle1 --format safetensors --out dalle1-plain --dtype bf16
     """
     from armchair.artist.find import find

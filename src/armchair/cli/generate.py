@@ -33,10 +33,27 @@ def command(
     ] = "clip",
     expand: Annotated[
         str | None,
-        typer.Option(metavar="off|builtin|LLM", help="Who writes the prompt out before it is drawn."),
+        typer.Option(
+            metavar="off|builtin|LLM",
+            help="Who writes the prompt out before it is drawn; LLM: an endpoint's address, or a folder.",
+        ),
+    ] = None,
+    revised: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Words to draw in place of the prompt: an expansion as you like it."
+        ),
     ] = None,
     prior: Annotated[
         str | None, typer.Option(metavar="diffusion|ar|none", help="Which prior of DALL·E 2 to use.")
+    ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[=STRENGTH]",
+            help="Change the networks by a LoRA file; may be given several times.",
+            show_default=False,
+        ),
     ] = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
@@ -60,7 +77,8 @@ def command(
     from armchair.artist.artist import load
     from armchair.cli.drawing import draw
 
-    artist = load(model, device=device, dtype=dtype)
+    changes = [strengthened(text) for text in ([] if lora is None else lora)]
+    artist = load(model, device=device, dtype=dtype, lora=changes)
     chosen = {
         "steps": steps,
         "guidance": guidance,
@@ -70,6 +88,27 @@ def command(
         "top_p": top_p,
     }
     job = artist.job(
-        prompt, n=n, seed=seed, size=size, rerank=rerank, clip=clip, expand=expand, options=chosen
+        prompt,
+        n=n,
+        seed=seed,
+        size=size,
+        rerank=rerank,
+        clip=clip,
+        expand=expand,
+        revised=revised,
+        options=chosen,
     )
     draw(artist, job, out, as_json)
+
+
+def strengthened(text: str) -> tuple[str, float]:
+    """FILE=STRENGTH, or FILE. Raises BadInput for a strength that is no number."""
+    from armchair.core.errors import BadInput
+
+    path, equals, number = text.rpartition("=")
+    if not equals:
+        return text, 1.0
+    try:
+        return path, float(number)
+    except ValueError:
+        raise BadInput(f"--lora {text}: the strength {number!r} is no number, as in file=0.8") from None

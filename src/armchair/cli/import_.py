@@ -39,6 +39,23 @@ def command(
             show_default=False,
         ),
     ] = None,
+    prediction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="eps|v",
+            help="Of Stable Diffusion 2 in a single file: v for the models of 768 px.",
+            show_default=False,
+        ),
+    ] = None,
+    clip: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A folder with CLIP's image tower, for an UnCLIP folder that has none: then pictures can be "
+            "varied and blended.",
+            show_default=False,
+        ),
+    ] = None,
     licence: Annotated[
         str | None,
         typer.Option(metavar="TEXT", help="Of the weights. [default: what the source says]"),
@@ -54,13 +71,15 @@ def command(
     offline: Annotated[bool, typer.Option("--offline", help="Fetch nothing: the hub's cache alone.")] = False,
     as_json: o.Json = False,
 ) -> None:
-    """Make a bundle of published weights: OpenAI's dVAE, and CLIP from OpenAI, Hugging Face or open_clip. No
-    code in the files is run. Nothing is written unless every tensor fits.
+    """Make a bundle of published weights: OpenAI's dVAE, CLIP from OpenAI, Hugging Face or open_clip, Karlo
+    (its own files or diffusers' folder), Stable Diffusion 1 and 2 (diffusers' folder or a single file), T5's
+    encoders. No code in the files is run. Nothing is written unless every tensor fits.
 
     \b
     Examples
       armchair import dall-e --out dvae                      a folder with encoder.pkl and decoder.pkl
       armchair import ViT-B-32.pt --merges bpe_simple_vocab_16e6.txt.gz --out clip-b32
+      armchair import karlo-v1-alpha --clip karlo-v1-alpha-image-variations --out karlo
       armchair import hub:openai/clip-vit-base-patch32@REVISION --out clip
     """
     from armchair.cli.out import line, note, show_json
@@ -74,7 +93,7 @@ def command(
         licence=licence,
         lock=lock,
         offline=offline,
-        options=Options(merges=merges, activation=activation),
+        options=Options(merges=merges, activation=activation, clip=clip, prediction=prediction),
     )
     told = summary(bundle)
     if as_json:

@@ -113,6 +113,15 @@ class ClipConfig:
         return self.image_size // (image.patch if isinstance(image, ViTConfig) else image.stride)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClipTextConfig:
+    """The text tower alone, of weights that were published without the other."""
+
+    embed: int  # numbers of an embedding
+    text: TextConfig
+    quick_gelu: bool
+
+
 def _heads(name: str, width: int, head_width: int) -> None:
     if head_width < 1 or width % head_width:
         raise ValueError(f"{name} {width} is not a multiple of {head_width}, the width of a head")

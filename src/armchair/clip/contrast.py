@@ -9,6 +9,8 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.nn import functional as F
 
+from armchair.core.errors import BadInput
+
 
 def contrastive_rows(image_emb: Tensor, text_emb: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropies of this process's rows against everybody's columns.
@@ -26,6 +28,18 @@ def contrastive_rows(image_emb: Tensor, text_emb: Tensor, scale: Tensor) -> tupl
 def gather(rows: Tensor) -> Tensor:
     """(B, E) of this process -> (processes * B, E), in the processes' order, with a gradient."""
     return rows if processes() == 1 else _Gather.apply(rows)  # pyright: ignore[reportReturnType]
+
+
+def check_whole(rows: int, all_rows: float, remedy: str = "") -> None:
+    """Raises BadInput where a training batch comes in micro-batches: a share of it knows too few wrong
+    answers. rows: of this process's micro-batch.
+    """
+    if torch.is_grad_enabled() and rows * processes() < all_rows:
+        parts = round(all_rows / (rows * processes()))
+        raise BadInput(
+            f"accumulate={parts}: a contrastive loss needs its whole batch at once: "
+            f"--set accumulate=1{remedy}"
+        )
 
 
 def processes() -> int:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from armchair.clip.config import ClipConfig, ViTConfig
+from armchair.clip.config import ClipConfig, ClipTextConfig, ViTConfig
 from armchair.clip.preprocess import normalise
 from armchair.clip.resnet import ModifiedResNet
 from armchair.clip.text import TextTower
@@ -43,3 +43,16 @@ class Clip(nn.Module):
     def scale(self) -> Tensor:
         """() what cosines are multiplied by, at most 100"""
         return self.logit_scale.clamp(max=MAX_LOG_SCALE).exp()
+
+
+class ClipText(nn.Module):
+    """The text tower alone, under the names that it has in Clip."""
+
+    def __init__(self, config: ClipTextConfig):
+        super().__init__()
+        self.config = config
+        self.text = TextTower(config.text, config.embed, config.quick_gelu)
+
+    def encode_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """As in Clip."""
+        return self.text(tokens)

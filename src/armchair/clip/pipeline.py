@@ -18,6 +18,7 @@ from armchair.clip.vit import ViT
 from armchair.core.config import from_json
 from armchair.core.errors import BadInput
 from armchair.core.packing import fill_module
+from armchair.core.unfilled import Unfilled
 from armchair.text.tokenizer import AnyBPE, load_tokenizer
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class ClipModel:
     def from_bundle(cls, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> ClipModel:
         """Raises BundleError for a component that is damaged or does not fit its config."""
         config = from_json(ClipConfig, bundle.config("clip"), "clip")
-        with torch.device("meta"):  # no random weights: the bundle's replace them
+        with Unfilled():
             net = Clip(config)
         fill_module(net, bundle.tensors("clip"), f"{bundle.name}/clip")
         bpe, languages = load_tokenizer(bundle.bytes("text")), bundle.manifest.languages

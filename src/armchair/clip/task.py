@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from armchair.clip.config import ClipConfig
-from armchair.clip.contrast import contrastive_rows, processes
+from armchair.clip.contrast import check_whole, contrastive_rows
 from armchair.clip.network import MAX_LOG_SCALE, Clip
 from armchair.clip.preprocess import random_square, softened
 from armchair.clip.scores import Encoders, retrieval_scores, zero_shot_scores
@@ -123,12 +123,7 @@ class ClipTask:
         comes in micro-batches: a share of it knows too few wrong answers.
         """
         rows, all_rows = len(batch), batch.totals["samples"]
-        if torch.is_grad_enabled() and rows * processes() < all_rows:
-            parts = round(all_rows / (rows * processes()))
-            raise BadInput(
-                f"accumulate={parts}: a contrastive loss needs its whole batch at once: --set accumulate=1, "
-                f"and --set task.chunk={rows} to need no more memory"
-            )
+        check_whole(rows, all_rows, f", and --set task.chunk={rows} to need no more memory")
         with torch.no_grad():  # the paper's bound on the scale, kept after each update (section 2.5)
             self.net.logit_scale.clamp_(max=MAX_LOG_SCALE)
         image_emb = self._chunked(self.net.encode_image, batch.data["image"].float() / 255)

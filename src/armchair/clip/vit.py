@@ -45,10 +45,14 @@ class ViT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, 3, S, S) normalised -> (B, E)"""
+        return self.norm_post(self.states(x)[:, 0]) @ self.projection
+
+    def states(self, x: Tensor) -> Tensor:
+        """x (B, 3, S, S) normalised -> (B, 1 + N, W), the last block's: the class token, then the patches"""
         h = self.embed(x)
         for block in self.blocks:
             h = block(h)
-        return self.norm_post(h[:, 0]) @ self.projection
+        return h
 
     def embed(self, x: Tensor, product: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """x (B, 3, S, S) -> (B, 1 + N, W), what the blocks read. product: (..., 3 p p) -> (..., W) instead of

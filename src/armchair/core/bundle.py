@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from armchair.core.packing import Prepare
     from armchair.core.tensorfile import Lazy, Mapped
 
 FORMAT = 1
@@ -247,10 +248,10 @@ class Bundle:
             raise BundleError(f"{bundle.folder}: component {name} holds tensors, not a file")
         return bundle._checked(name, entry.files[0])
 
-    def tensors(self, name: str, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-        """A component's tensors in a floating type (None is float32), int8 unpacked. What is stored in that
-        type is mapped, and takes memory as it is read. Raises BundleError for a changed byte or a missing
-        tensor.
+    def tensors(self, name: str, dtype: torch.dtype | Prepare | None = None) -> dict[str, Tensor]:
+        """A component's tensors in a floating type (None is float32), or as a function makes them of name and
+        tensor; int8 unpacked. What is stored as it is wanted is mapped, and takes memory as it is read.
+        Raises BundleError for a changed byte or a missing tensor.
         """
         import torch
 

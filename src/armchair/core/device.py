@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from pathlib import Path
+
 import torch
 
 from armchair.core.errors import BadInput, nearest
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+SHARE = 0.8  # of the memory, for weights; the rest is for what they compute
+DTYPES = {
+    "float32": torch.float32,
+    "fp32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "float16": torch.float16,
+    "fp16": torch.float16,
+}
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:
@@ -38,6 +51,21 @@ def available_devices() -> list[str]:
     if torch.cuda.is_available():
         here.insert(0, "cuda")
     return here
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Bytes that networks may take there: most of what the device, or this process's container, has. None
+    where that cannot be known.
+    """
+    if device.type == "cuda":
+        return int(SHARE * torch.cuda.mem_get_info(device)[1])
+    if not hasattr(os, "sysconf"):  # Windows
+        return None
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no such file; "max"
+            found.append(int(path.read_text()))
+    return int(SHARE * min(found))
 
 
 def pick_dtype(name: str | torch.dtype = "auto") -> torch.dtype:

@@ -90,6 +90,16 @@ def to_image(tensor: Tensor) -> Image.Image:
     return Image.fromarray(pixels.cpu().contiguous().numpy())
 
 
+def from_pixels(image: Tensor) -> Tensor:
+    """0..1 -> -1..1, the range in which diffusion works"""
+    return image * 2 - 1
+
+
+def to_pixels(x: Tensor) -> Tensor:
+    """-1..1 -> 0..1, clipped"""
+    return (x.float() * 0.5 + 0.5).clamp(0, 1)
+
+
 def flat(image: Image.Image, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
     """The picture as RGB, with what is transparent laid on a plain background."""
     if not _has_alpha(image):
@@ -102,6 +112,23 @@ def flat(image: Image.Image, background: tuple[int, int, int] = (255, 255, 255))
 def square(image: Image.Image, side: int) -> Image.Image:
     """The middle square of a picture at `side` pixels, as RGB on white."""
     return ImageOps.fit(flat(image), (side, side), Image.Resampling.LANCZOS)
+
+
+def resized(image: Image.Image, keep: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A picture and its mask (H, W) at another size (width, height) of the same ratio: (1, 3, height, width)
+    in 0..1 and (1, 1, height, width) bool. What is partly to be painted is painted.
+    """
+    from torch.nn import functional as F
+
+    plain = flat(image)
+    if plain.size != size:
+        plain = plain.resize(size, Image.Resampling.LANCZOS)
+    paint = (~keep).float()[None, None]
+    if size[1] < keep.shape[0]:
+        paint = F.adaptive_max_pool2d(paint, size[::-1])
+    elif size[1] > keep.shape[0]:
+        paint = F.interpolate(paint, size=size[::-1], mode="nearest")
+    return to_tensor(plain)[None], paint == 0
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -25,6 +25,7 @@ STORAGE = {
     "int8": torch.float16,
 }
 SCALE = ".scale"
+Prepare = Callable[[str, "Tensor"], "Tensor"]  # a floating tensor's name and the tensor -> as it is wanted
 
 
 def pack(tensors: Mapping[str, Tensor], storage: str, name: str = "") -> dict[str, Tensor]:
@@ -61,22 +62,24 @@ def pack(tensors: Mapping[str, Tensor], storage: str, name: str = "") -> dict[st
 
 def unpack(
     stored: Mapping[str, Tensor],
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | Prepare = torch.float32,
     converted: Callable[[], None] = lambda: None,
 ) -> dict[str, Tensor]:
     """Stored tensors in a floating type (integers and bools as they are), int8 multiplied by its scale. What
     has the type already is not copied.
 
-    converted: called after each tensor that is.
+    dtype: the type, or a function that makes of a tensor of that name what is wanted.  converted: called
+    after each tensor that is copied.
     """
+    prepare: Prepare = (lambda key, value: value.to(dtype)) if isinstance(dtype, torch.dtype) else dtype
     tensors: dict[str, Tensor] = {}
     for key, value in stored.items():
         if key.endswith(SCALE) and _is_packed(stored, key.removesuffix(SCALE)):
             continue
         if _is_packed(stored, key):
-            tensors[key] = dequantize(value, stored[key + SCALE]).to(dtype)
+            tensors[key] = prepare(key, dequantize(value, stored[key + SCALE]))
         else:
-            tensors[key] = value.to(dtype) if value.is_floating_point() else value
+            tensors[key] = prepare(key, value) if value.is_floating_point() else value
         if tensors[key] is not value:
             converted()
     return tensors
@@ -158,7 +161,10 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
     extra = sorted(set(tensors) - set(wanted))
     if extra:
         raise BundleError(f"{where}: tensor {extra[0]} has no place in the network ({len(extra)} such)")
+    marks = {name: dict(p.__dict__) for name, p in module.named_parameters()}  # such as no_muon
     module.load_state_dict(dict(tensors), assign=True)
+    for name, p in module.named_parameters():
+        vars(p).update(marks[name])
 
 
 def _shard(index: int, total: int) -> str:

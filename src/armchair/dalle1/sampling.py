@@ -16,6 +16,7 @@ from armchair.core.step import Step
 from armchair.dalle1.transformer import PAD, Dalle1Transformer
 from armchair.nn.decode import LayerCache, PackedBlock, PackedLinear, PackedNorm, padded
 from armchair.nn.sparse import Places
+from armchair.nn.tokens import choose
 from armchair.nn.transformer import Block
 
 
@@ -71,27 +72,6 @@ def guided(logits: Tensor, guidance: float) -> Tensor:
         return logits[0]
     cond, uncond = logits
     return (cond - uncond).mul_(guidance).add_(uncond)
-
-
-def choose(
-    logits: Tensor, noise: Tensor, temperature: float, top_k: int | None, top_p: float | None
-) -> Tensor:
-    """logits (B, K), noise (B,) evenly from [0, 1) -> (B,) int64, by the inverse of a row's distribution"""
-    if temperature == 0:
-        return logits.argmax(dim=-1)
-    if temperature != 1:
-        logits = logits * (1 / temperature)
-    if top_k is not None:
-        least = logits.topk(min(top_k, logits.shape[-1]), sorted=False).values.amin(dim=-1, keepdim=True)
-        logits = logits.masked_fill(logits < least, -torch.inf)
-    p = logits.softmax(dim=-1)
-    if top_p is not None:
-        ranked, order = p.sort(dim=-1, descending=True, stable=True)
-        likelier = ranked.cumsum(dim=-1, dtype=torch.float64) - ranked
-        p = torch.zeros_like(p).scatter_(-1, order, ranked.masked_fill(likelier >= top_p, 0))
-    below = p.cumsum(dim=-1, dtype=torch.float64)  # (B, K)
-    target = noise.to(below).unsqueeze(1) * below[:, -1:]
-    return torch.searchsorted(below, target, right=True).squeeze(1)
 
 
 class Decoder:

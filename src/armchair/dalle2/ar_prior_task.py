@@ -16,11 +16,12 @@ from armchair.core.config import from_json, to_json
 from armchair.core.errors import BadInput
 from armchair.core.images import contact_sheet
 from armchair.core.packing import fill_module, pack, unpack
+from armchair.core.parts import ready
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
 from armchair.dalle2.ar_prior import ArPrior, Prefix
 from armchair.dalle2.config import ArPriorConfig
-from armchair.dalle2.parts import check_stages, join_pca, ready, split_pca, tokenizer
+from armchair.dalle2.parts import check_stages, join_pca, split_pca, tokenizer
 from armchair.dalle2.scale import Scaling
 from armchair.dalle2.stage import ROWS, Stage, agreement, pixels_of
 from armchair.data.captions import CaptionMix
@@ -94,7 +95,7 @@ class ArPriorTask(Stage):
             ArPrior(config.net), using, config.captions, config.golden_prompt, to_json(config.sampling)
         )
         self.config = config
-        self.side = self.embedder.config.image_size if config.image_size is None else config.image_size
+        self.side = self.embedder.image_size if config.image_size is None else config.image_size
         self._fit = fit
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:

@@ -90,6 +90,57 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClipDecoderConfig:
+    """A decoder that reads the caption through CLIP's text tower, and CLIP's embeddings as they are, of any
+    length. It draws and does not inpaint. The defaults are Karlo's.
+    """
+
+    text_width: int  # of CLIP's text tower
+    image_size: int = 64  # pixels per side
+    embed: int = 768  # numbers of a CLIP embedding
+    image_tokens: int = 4  # extra tokens that the embedding is projected to
+    context_width: int = 1536  # of the tokens that attention reads
+    levels: tuple[LevelSpec, ...] = (
+        LevelSpec(width=320, depth=3),
+        LevelSpec(width=640, depth=3, attention="keys"),
+        LevelSpec(width=960, depth=3, attention="keys"),
+        LevelSpec(width=1280, depth=3, attention="keys"),
+    )
+    time_width: int = 320  # of the timestep's sinusoid
+    head_width: int = 64
+    groups: int = 32  # of the group norms
+    steps: int = 1000  # noise levels of training
+    prediction: Kind = "eps"  # what the network says of a noisy picture
+    learned_variance: bool = True  # of the reverse step (arXiv:2102.09672)
+
+    def __post_init__(self) -> None:
+        if self.prediction == "flow":
+            raise ValueError("prediction flow has no place on a schedule of steps; take eps, v or x0")
+        if self.image_size % self.unet.stride:
+            raise ValueError(
+                f"image_size {self.image_size} is not a multiple of the coarsest level's {self.unet.stride}"
+            )
+
+    @property
+    def unet(self) -> UNetConfig:
+        """The skeleton."""
+        return UNetConfig(
+            channels_in=3,
+            channels_out=6 if self.learned_variance else 3,
+            levels=self.levels,
+            middle_attention=self.levels[-1].attention,
+            time_width=self.time_width,
+            context_width=self.context_width,
+            head_width=self.head_width,
+            groups=self.groups,
+        )
+
+    @property
+    def levels_of_noise(self) -> Schedule:
+        return Schedule.cosine(self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PriorConfig:
     """The diffusion prior (section 2.2 and table 3). What it reads of the caption is, in the paper, tokens
     through the same transformer, as the one size of table 3 suggests; Karlo has the states of CLIP's text
@@ -107,10 +158,17 @@ class PriorConfig:
     qk_norm: bool = False  # RMS-normalise queries and keys: not in the paper
     steps: int = 1000  # noise levels of training
     schedule: ScheduleName = "cosine"
+    hidden: Literal["learned", "empty"] = (
+        "learned"  # what stands for a hidden caption: a vector, or the empty text
+    )
+    candidates: int = 2  # embeddings drawn, of which the one nearest to the text's is kept (section 2.2)
+    limit: float | None = None  # what the numbers of the clean embedding, scaled, stay within while drawing
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.candidates < 1:
+            raise ValueError(f"candidates {self.candidates}: at least 1 is needed")
 
     @property
     def levels_of_noise(self) -> Schedule:

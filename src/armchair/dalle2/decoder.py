@@ -63,9 +63,3 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor, t: Tensor, *, extra: Tensor, context: Tensor, known: Tensor) -> Tensor:
         """x (B, 3, H, W) noisy pixels in -1..1, t (B,) -> (B, 3, H, W), or (B, 6, H, W) with the variance"""
         return self.unet(torch.cat([x, known.to(x)], dim=1), t, extra=extra, context=context)
-
-
-def known_pixels(x0: Tensor, keep: Tensor) -> Tensor:
-    """x0 (B, 3, H, W) in -1..1, keep (B, 1, H, W) bool, True = stays -> (B, 4, H, W)"""
-    shown = keep.to(x0.dtype)
-    return torch.cat([x0 * shown, shown], dim=1)

@@ -13,20 +13,21 @@ from armchair.clip.config import ClipConfig
 from armchair.core.bundle import Bundle, Component, Shared
 from armchair.core.config import from_json, to_json
 from armchair.core.errors import BadInput
-from armchair.core.images import contact_sheet, to_image
+from armchair.core.images import contact_sheet, from_pixels, to_image
 from armchair.core.packing import fill_module, pack, unpack
+from armchair.core.parts import ready
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
 from armchair.dalle2.caption import caption_tokens
 from armchair.dalle2.config import DecoderConfig
-from armchair.dalle2.decoder import Decoder, known_pixels
-from armchair.dalle2.drawing import Sampler, from_pixels
-from armchair.dalle2.masks import random_keep
-from armchair.dalle2.parts import check_stages, ready, tokenizer
+from armchair.dalle2.decoder import Decoder
+from armchair.dalle2.parts import check_stages, tokenizer
 from armchair.dalle2.scale import Scaling
 from armchair.dalle2.stage import ROWS, Stage, pixels_of
 from armchair.data.captions import CaptionMix
+from armchair.diffusion.drawing import Sampler
 from armchair.diffusion.loss import noised, simple, vlb
+from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict, split
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class DecoderTaskConfig:
     # of errors of x0, as v-prediction weighs them (1 / sigma^2), but at most so; None: 1 at all noise levels
     v_weight: float | None = None
     vlb_weight: float = 1.0  # of the variance's bound, in units of the paper's lambda 0.001
+    # t = T u ** noise_power, u even: below 1 much noise, where the layout is decided, is seen more often
+    noise_power: float = 1.0
     captions: CaptionMix = field(default_factory=CaptionMix)
     bpe_dropout: float = 0.0  # of merges, in training only
     storage: str = "float16"  # of the weights in the bundle
@@ -69,6 +72,8 @@ class DecoderTaskConfig:
         for name in ("drop_image", "drop_text", "everything_masked", "bpe_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
+        if not 0 < self.noise_power <= 4:
+            raise BadInput(f"task.noise_power={self.noise_power}: more than 0, at most 4, is needed")
         if self.v_weight is not None and (self.net.prediction != "x0" or self.v_weight < 1):
             raise BadInput(f"task.v_weight={self.v_weight}: 1 or more, and task.net.prediction=x0, is needed")
 
@@ -116,7 +121,7 @@ class DecoderTask(Stage):
         text = config.captions.pick(sample, generator).text
         ids = self.embedder.bpe.encode(text, config.bpe_dropout, generator)
         hide_text, hide_image, nothing = torch.rand(3, generator=generator).tolist()
-        keep = random_keep(self.side, generator)
+        keep = random_keep(self.side, self.side, generator)
         if nothing < config.everything_masked:
             keep = torch.zeros_like(keep)
         return {
@@ -131,7 +136,7 @@ class DecoderTask(Stage):
 
     def loss(self, batch: Batch, rng: SeedBatch) -> tuple[Tensor, dict[str, float | Tensor]]:
         """The hybrid loss (arXiv:2102.09672): squared error of the mean, the bound for the variance alone."""
-        t = rng.randint(0, len(self.schedule))
+        t = rng.uniform().pow(self.config.noise_power).mul(len(self.schedule)).long()  # (B,)
         eps = rng.normal(3, self.side, self.side)
         output, x0 = self.outputs(batch.data, t, eps)
         config, kind = self.config, self.net.config.prediction
@@ -153,7 +158,7 @@ class DecoderTask(Stage):
         """What the network says of noised examples, and the clean pixels (B, 3, S, S) in -1..1."""
         image = data["image"].float() / 255
         x0 = from_pixels(image)
-        z, known = self.embedder.image_emb(image), known_pixels(x0, data["keep"])
+        z, known = self.embedder.image_emb(image), known_part(x0, data["keep"])
         cond = self.net.conditions(data["tokens"], z, data["has_image"], known)
         return self.net(noised(x0, eps, t, self.schedule), t, **cond), x0
 

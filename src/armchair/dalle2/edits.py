@@ -16,13 +16,15 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from armchair.clip.preprocess import fit_picture, to_batch
 from armchair.core.errors import BadInput, Unsupported
-from armchair.core.images import flat, square, to_tensor
+from armchair.core.images import from_pixels, resized, square, to_pixels, to_tensor
 from armchair.core.rng import SeedBatch
 from armchair.core.step import Preview
-from armchair.dalle2.decoder import known_pixels
-from armchair.dalle2.drawing import from_pixels, sample, to_pixels
+from armchair.diffusion.drawing import sample
+from armchair.diffusion.masks import known_part
 from armchair.diffusion.samplers import ddim_invert
+from armchair.upsample.cascade import restored
 
 if TYPE_CHECKING:
     from armchair.dalle2.pipeline import Dalle2
@@ -33,17 +35,17 @@ ETA = 1.0  # noise between the steps of a variation
 STRENGTH = 0.5  # how far a text diff goes, the paper's largest (section 3.3)
 
 
-def defaults_of(defaults: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def defaults_of(defaults: Mapping[str, Any], inverting: bool = True) -> dict[str, dict[str, Any]]:
     """The options of each operation, with the values used when none are given. Inversion goes without
-    guidance, with which DDIM does not find back.
+    guidance, with which DDIM does not find back. inverting: variations start from the picture's own noise.
     """
-    inverting = {"steps": STEPS, "guidance": 1.0}
+    back = {"steps": STEPS, "guidance": 1.0}
     drawing = {name: defaults[name] for name in ("steps", "guidance", "sampler")}
     priors = {name: defaults[name] for name in ("prior", "prior_steps", "prior_guidance")}
     return {
-        "variations": {**inverting, "eta": ETA},
-        "interpolate": inverting,
-        "text_diff": {**inverting, "strength": STRENGTH},
+        "variations": {**back, "eta": ETA} if inverting else drawing,
+        "interpolate": back,
+        "text_diff": {**back, "strength": STRENGTH},
         "inpaint": {**drawing, **priors},
         "outpaint": {**drawing, **priors},
         "probe": {name: defaults[name] for name in ("steps", "guidance")},
@@ -54,13 +56,16 @@ def variations(
     pipeline: Dalle2, image: Image.Image, seeds: Sequence[int], size: str, settings: Mapping[str, Any]
 ) -> Iterator[Preview]:
     """The picture's latent decoded again with noise between the steps, one picture a seed (section 3.1).
-    eta 0 gives the picture itself.
+    eta 0 gives the picture itself. Without an eta its embedding is drawn from new noise, as Karlo does.
     """
+    if "eta" not in settings:
+        z = picture_emb(pipeline, image).expand(len(seeds), -1)
+        yield from pipeline.paint(None, z, seeds, size, settings)
+        return
     eta = settings["eta"]
     if not 0 <= eta <= 1:
         raise BadInput(f"eta is {eta}; 0 (the picture itself) to 1 is needed")
-    pixels = pipeline_pixels(pipeline, image)
-    z = pipeline.embedder.image_emb(pixels)
+    pixels, z = pipeline_pixels(pipeline, image), picture_emb(pipeline, image)
     yield from _found(
         pipeline,
         [(pixels, z)],
@@ -85,7 +90,7 @@ def interpolate(
     great circles (section 3.2).
     """
     pair = [pipeline_pixels(pipeline, image) for image in (a, b)]
-    z = [pipeline.embedder.image_emb(pixels) for pixels in pair]
+    z = [picture_emb(pipeline, image) for image in (a, b)]
     share = torch.tensor([frame / (count - 1) for frame in frames], device=pipeline.device)
 
     def latents(noise: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -113,12 +118,12 @@ def text_diff(
     difference = pipeline.embedder.text_emb(target) - pipeline.embedder.text_emb(source)
     if difference.norm() < 1e-4:
         raise BadInput(f"source {source!r} and target {target!r} say the same; there is no way to go")
-    pixels = pipeline_pixels(pipeline, image)
-    z = pipeline.embedder.image_emb(pixels)
+    pixels, z = pipeline_pixels(pipeline, image), picture_emb(pipeline, image)
+    length = float(z.norm()) if pipeline.through_clip else 1.0
     share = torch.tensor([strength * frame / (count - 1) for frame in frames], device=pipeline.device)
 
     def latents(noise: list[Tensor]) -> tuple[Tensor, Tensor]:
-        moved = slerp(z, F.normalize(difference, dim=-1), share)
+        moved = slerp(z, F.normalize(difference, dim=-1) * length, share)
         return moved, noise[0].expand(len(frames), -1, -1, -1)
 
     yield from _found(pipeline, [(pixels, z)], settings, latents, [0] * len(frames), size)
@@ -137,21 +142,21 @@ def inpaint(
     pixels are, at the size that is drawn, those of the picture.
     """
     side, out = pipeline.side, int(size.split("x")[0])
-    small, small_keep = resized(image, keep, side)
-    large, large_keep = resized(image, keep, out)
+    small, small_keep = resized(image, keep, (side, side))
+    large, large_keep = resized(image, keep, (out, out))
     x0 = from_pixels(small.to(pipeline.device))  # (1, 3, S, S)
     stays = small_keep.to(pipeline.device)  # (1, 1, S, S)
     z = pipeline.image_emb(prompt, seeds, settings)
-    denoise, schedule = pipeline.denoiser(prompt, z, settings, known_pixels(x0, stays))
-    rng = SeedBatch(seeds, pipeline.device)
-    x = rng.normal(3, side, side)
-    steps = sample(denoise, x, schedule, rng, settings["sampler"], kept=(x0, stays))
-    drawn = (Preview(step.index, step.total, to_pixels(step.x0)) for step in steps)
-    for preview in pipeline.enlarged(drawn, seeds, size, len(schedule)):
-        shown = preview.images
-        if shown.shape[-1] == out:
-            shown = torch.where(large_keep.to(shown.device), large.to(shown), shown)
-        yield preview._replace(images=shown)
+
+    def drawn() -> Iterator[Preview]:
+        denoise, schedule = pipeline.denoiser(prompt, z, settings, known_part(x0, stays))
+        rng = SeedBatch(seeds, pipeline.device)
+        x = rng.normal(3, side, side)
+        for step in sample(denoise, x, schedule, rng, settings["sampler"], kept=(x0, stays)):
+            yield Preview(step.index, step.total, to_pixels(step.x0))
+
+    previews = pipeline.enlarged(drawn(), seeds, size, len(pipeline.schedule(settings)))
+    yield from restored(previews, large, large_keep)
 
 
 def probe(
@@ -172,7 +177,7 @@ def probe(
     for count in components:
         if not 1 <= count <= most:
             raise BadInput(f"components {count}: the embedding has {most}, so 1 to {most} can be kept")
-    z = pipeline.embedder.image_emb(pipeline_pixels(pipeline, image))
+    z = picture_emb(pipeline, image)
     kept = torch.cat([codes.restore(codes.project(z, count)) for count in components])
     settings = {**settings, "sampler": "ddim"}
     yield from pipeline.paint(None, F.normalize(kept, dim=-1), [seed] * len(components), size, settings)
@@ -217,6 +222,14 @@ def pipeline_pixels(pipeline: Dalle2, image: Image.Image) -> Tensor:
     return to_tensor(square(image, pipeline.side))[None].to(pipeline.device)
 
 
+def picture_emb(pipeline: Dalle2, image: Image.Image) -> Tensor:
+    """(1, Z): the middle square of a picture as CLIP sees it, at CLIP's own size"""
+    side = pipeline.embedder.image_size
+    if side == pipeline.side:
+        return pipeline.embedder.image_emb(pipeline_pixels(pipeline, image))
+    return pipeline.embedder.image_emb(to_batch([fit_picture(image, side)]).to(pipeline.device))
+
+
 def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     """a, b (1, ...), share (F,) -> (F, ...) on the great circle from a to b, by the angle between the two as
     whole vectors; on the straight line where they nearly agree or nearly oppose each other
@@ -229,19 +242,3 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     else:
         mixed = (((1 - t) * angle).sin() * flat_a + (t * angle).sin() * flat_b) / angle.sin()
     return mixed.to(a.dtype).view(-1, *a.shape[1:])
-
-
-def resized(image: Image.Image, keep: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """A square picture and its mask at another size: (1, 3, side, side) in 0..1 and (1, 1, side, side) bool.
-    What is partly to be painted is painted.
-    """
-    plain = flat(image)
-    if plain.size != (side, side):
-        plain = plain.resize((side, side), Image.Resampling.LANCZOS)
-    height = keep.shape[0]
-    paint = (~keep).float()[None, None]
-    if side < height:
-        paint = F.adaptive_max_pool2d(paint, side)
-    elif side > height:
-        paint = F.interpolate(paint, size=(side, side), mode="nearest")
-    return to_tensor(plain)[None], paint == 0

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from armchair.clip.network import Clip
+from armchair.clip.network import Clip, ClipText
 from armchair.clip.preprocess import fit_tensor
 from armchair.clip.text import keep_of, tokens_of
-from armchair.text.bpe import BPE
+from armchair.core.errors import Unsupported
+from armchair.text.tokenizer import AnyBPE
 
 
 class Embedder(nn.Module):
@@ -19,30 +21,44 @@ class Embedder(nn.Module):
     width.
     """
 
-    def __init__(self, clip: Clip, bpe: BPE):
+    def __init__(self, clip: Clip | ClipText, bpe: AnyBPE, unit: bool = True):
+        """unit: embeddings have length one; else they are as CLIP gives them"""
         super().__init__()
         self.clip = clip.eval().requires_grad_(False)
         self.config = clip.config
         self.bpe = bpe
+        self.unit = unit
 
     @property
     def device(self) -> torch.device:
-        return self.clip.logit_scale.device
+        return self.clip.text.projection.device
+
+    @property
+    def image_size(self) -> int:
+        """Pixels per side that the image tower reads. Raises Unsupported where there is none."""
+        if isinstance(self.clip, ClipText):
+            raise Unsupported(
+                "this bundle was imported without CLIP's image tower, which reads pictures: import it again "
+                "with --clip, a folder that has it"
+            )
+        return self.clip.config.image_size
 
     @torch.no_grad()
     def image_emb(self, images: Tensor) -> Tensor:
-        """images (B, 3, H, W), uint8 or float in 0..1 -> (B, Z) float32, of unit length"""
+        """images (B, 3, H, W), uint8 or float in 0..1 -> (B, Z) float32. Raises Unsupported without an image
+        tower.
+        """
+        size = self.image_size
         if images.dtype == torch.uint8:
             images = images.float() / 255
-        images = fit_tensor(images.to(self.device), self.config.image_size)
-        return F.normalize(self.clip.encode_image(images).float(), dim=-1)
+        return self._scaled(cast(Clip, self.clip).encode_image(fit_tensor(images.to(self.device), size)))
 
     @torch.no_grad()
     def words(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """tokens (B, L) -> text_emb (B, Z) float32 of unit length, text_seq (B, L, W), keep (B, L) bool"""
+        """tokens (B, L) -> text_emb (B, Z) float32, text_seq (B, L, W), keep (B, L) bool"""
         tokens = tokens.to(self.device)
         text_emb, text_seq = self.clip.encode_text(tokens)
-        return F.normalize(text_emb.float(), dim=-1), text_seq, keep_of(tokens)
+        return self._scaled(text_emb), text_seq, keep_of(tokens)
 
     def text_emb(self, text: str) -> Tensor:
         """(1, Z) of one text"""
@@ -55,3 +71,6 @@ class Embedder(nn.Module):
     def tokens_of(self, ids: Sequence[int]) -> Tensor:
         """BPE ids -> (L,) int64, as CLIP reads them"""
         return tokens_of(ids, self.config.text)
+
+    def _scaled(self, emb: Tensor) -> Tensor:
+        return F.normalize(emb.float(), dim=-1) if self.unit else emb.float()

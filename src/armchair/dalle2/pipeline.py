@@ -9,29 +9,36 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from armchair.clip.config import ClipConfig
 from armchair.core.errors import Unsupported
+from armchair.core.images import to_pixels
+from armchair.core.parts import Parts
 from armchair.core.rng import SeedBatch, mix
 from armchair.core.step import Preview
 from armchair.dalle2 import edits
 from armchair.dalle2.ar_prior import ArPrior
 from armchair.dalle2.caption import PAD, caption_tokens
+from armchair.dalle2.clip_decoder import ClipDecoder
+from armchair.dalle2.config import ClipDecoderConfig
 from armchair.dalle2.decoder import Decoder
-from armchair.dalle2.drawing import conditions_of, denoiser_of, sample, to_pixels
+from armchair.dalle2.drawing import Drawn, clip_conditions_of, conditions_of, denoiser_of
 from armchair.dalle2.embed import Embedder
-from armchair.dalle2.parts import Parts, tokenizer
-from armchair.dalle2.prior import Prior
+from armchair.dalle2.parts import parts_of, tokenizer
+from armchair.dalle2.prior import Prior, Words
+from armchair.diffusion.drawing import sample
 from armchair.diffusion.prediction import Denoiser
 from armchair.diffusion.schedule import Schedule
-from armchair.upsample.pipeline import UpsamplerModel
+from armchair.upsample.cascade import enlarged, factors
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from armchair.core.bundle import Bundle
-    from armchair.text.bpe import BPE
+    from armchair.text.tokenizer import AnyBPE
 
 PRIORS = {"diffusion": "prior", "ar": "ar_prior"}  # word of --prior -> component
-SMALL, LARGE = "upsample_256", "upsample_1024"  # one after the other
+READING = frozenset({"variations", "interpolate", "text_diff", "probe"})  # operations that read a picture
+PAINTING = frozenset({"inpaint", "outpaint"})  # operations for a decoder that is shown what is known
 
 # the paper's: 250 ancestral steps with the learned variance, 64 of the prior (appendix C), no guidance
 PLAIN: dict[str, Any] = {
@@ -49,38 +56,40 @@ class Dalle2:
     """
 
     kind = "dalle2"
-    operations = frozenset(
-        {"generate", "variations", "interpolate", "text_diff", "inpaint", "outpaint", "probe"}
-    )
+    operations = frozenset({"generate"}) | READING | PAINTING  # of the system; an instance may have fewer
 
     def __init__(
         self,
         parts: Parts,
-        bpe: BPE,
-        side: int,
+        bpe: AnyBPE,
         languages: Sequence[str] = (),
         defaults: Mapping[str, Any] | None = None,
         device: torch.device | None = None,
     ):
-        """side: pixels that the decoder draws"""
         self.parts = parts
         self.bpe = bpe
-        self.side = side
+        decoder = parts.config("decoder")
+        # as Karlo: embeddings as CLIP gives them, captions through its text tower, variations from new noise
+        self.through_clip = isinstance(decoder, ClipDecoderConfig)
+        self.side: int = decoder.image_size
         self.languages = tuple(languages)
         self.device = torch.device("cpu") if device is None else device
-        self.sizes = [f"{n}x{n}" for n in self._sides()]
+        self.sizes = [f"{n * self.side}x{n * self.side}" for n in factors(parts)]
         prior = next((word for word, name in PRIORS.items() if name in parts), "none")
         given = {} if defaults is None else defaults
         self.defaults: Mapping[str, Any] = {**PLAIN, "prior": prior, **given}
-        self.operation_defaults = edits.defaults_of(self.defaults)
-        self._embedder: Embedder | None = None
+        self.operation_defaults = edits.defaults_of(self.defaults, inverting=not self.through_clip)
+        if self.through_clip:
+            self.operations = self.operations - PAINTING
+        if not isinstance(parts.config("clip"), ClipConfig):
+            self.operations = self.operations - READING
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> Dalle2:
         """Raises BundleError for a config that is damaged now, for weights when they are first needed."""
-        parts = Parts.from_bundle(bundle, device, dtype)
-        side, shown = int(bundle.config("decoder")["image_size"]), bundle.manifest
-        return cls(parts, tokenizer(bundle), side, shown.languages, shown.defaults, device)
+        shown = bundle.manifest
+        parts = parts_of(bundle, device, dtype)
+        return cls(parts, tokenizer(bundle), shown.languages, shown.defaults, device)
 
     def stream(self, prompt: str, seeds: Sequence[int], size: str, **options: Any) -> Iterator[Preview]:
         """A preview a step: the picture that the decoder then expects, small; then it is enlarged."""
@@ -139,14 +148,13 @@ class Dalle2:
 
     @property
     def embedder(self) -> Embedder:
-        if self._embedder is None:
-            self._embedder = Embedder(self.parts["clip"], self.bpe)
-        return self._embedder
+        return Embedder(self.parts["clip"], self.bpe, unit=not self.through_clip)
 
     @torch.no_grad()
     def image_emb(self, prompt: str, seeds: Sequence[int], settings: Mapping[str, Any]) -> Tensor:
-        """(B, Z) unit vectors: what the prior makes of a prompt, one a seed. Without a prior the text's own
-        embedding stands in (the paper's figure 8). Raises Unsupported for a prior that is not here.
+        """(B, Z) what the prior makes of a prompt, one a seed; of unit length where CLIP's embeddings are.
+        Without a prior the text's own embedding stands in (the paper's figure 8). Raises Unsupported for a
+        prior that is not here.
         """
         word = settings["prior"]
         if word != "none" and PRIORS[word] not in self.parts:
@@ -159,23 +167,38 @@ class Dalle2:
         # other numbers than the decoder's, so that its noise is the same with any prior
         rng = SeedBatch([mix(seed, "prior") for seed in seeds], self.device)
         longest, guidance = int(keep.sum()), settings["prior_guidance"]
-        shown, hidden = (torch.tensor([value], device=self.device) for value in (True, False))
-        words, real = text_seq[:, :longest], keep[:, :longest]
         if word == "diffusion":
             prior: Prior = self.parts["prior"]
-            given = (tokens[:, :longest] if prior.config.words == "tokens" else words, real, text_emb)
-            uncond = None if guidance == 1 else prior.read(*given, hidden)
+            cond = self._read(prior, prompt, longest, True)
+            uncond = None if guidance == 1 else self._read(prior, prompt, longest, False)
             steps: int = settings["prior_steps"]
-            cond = prior.read(*given, shown)
             z = prior.sample(cond, uncond, text_emb, rng, steps=steps, guidance=guidance)
         else:
             ar: ArPrior = self.parts["ar_prior"]
+            shown, hidden = (torch.tensor([value], device=self.device) for value in (True, False))
+            words, real = text_seq[:, :longest], keep[:, :longest]
             if ar.caption is not None:
                 words = ar.caption_of(self.bpe.encode(prompt))[None].to(self.device)
                 real = torch.ones_like(words, dtype=torch.bool)
             uncond = None if guidance == 1 else ar.read(words, real, text_emb, hidden)
             z = ar.sample(ar.read(words, real, text_emb, shown), uncond, rng, guidance=guidance)
-        return F.normalize(z.float(), dim=-1)
+        return z.float() if self.through_clip else F.normalize(z.float(), dim=-1)
+
+    def _read(self, prior: Prior, prompt: str, length: int, shown: bool) -> Words:
+        """A caption, or what stands for a hidden one, as a diffusion prior reads it."""
+        empty = not shown and prior.config.hidden == "empty"
+        tokens, text_emb, text_seq, keep = self._text("" if empty else prompt, length)
+        words = tokens if prior.config.words == "tokens" else text_seq
+        return prior.read(words, keep, text_emb, torch.tensor([shown or empty], device=self.device))
+
+    def _text(self, text: str, length: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """tokens (1, L), text_emb (1, Z), text_seq (1, L, W), keep (1, L); the first `length` places, None
+        ends with the text
+        """
+        tokens = self.embedder.tokens(text)[None].to(self.device)
+        text_emb, text_seq, keep = self.embedder.words(tokens)
+        end = int(keep.sum()) if length is None else length
+        return tokens[:, :end], text_emb, text_seq[:, :end], keep[:, :end]
 
     def denoiser(
         self,
@@ -189,66 +212,54 @@ class Dalle2:
 
         known: (1, 4, S, S) as the decoder reads it.  clip: keep what it expects within the range of pixels.
         """
+        cond, uncond = self._conditions(prompt, z, settings["guidance"] != 1, known)
+        net, schedule = self.parts["decoder"], self.schedule(settings)
+        return denoiser_of(net, schedule, cond, uncond, settings["guidance"], clip=clip), schedule
+
+    def schedule(self, settings: Mapping[str, Any]) -> Schedule:
+        """The levels that the decoder visits. Raises BadInput for steps that cannot be."""
+        return self.parts.config("decoder").levels_of_noise.respace(settings["steps"])
+
+    @torch.no_grad()
+    def _conditions(
+        self, prompt: str | None, z: Tensor, guided: bool, known: Tensor | None
+    ) -> tuple[Drawn, Drawn | None]:
+        """What the decoder draws from with and without the caption and the embedding, the latter where it is
+        guided.
+        """
+        if self.through_clip:
+            _, *words = self._text("" if prompt is None else prompt)
+            _, *empty = self._text("", words[1].shape[1])
+            clip_net: ClipDecoder = self.parts["decoder"]
+            cond = clip_conditions_of(clip_net, (words[0], words[1], words[2]), z, True)
+            uncond = clip_conditions_of(clip_net, (empty[0], empty[1], empty[2]), z, False)
+            return cond, uncond if guided else None
         net: Decoder = self.parts["decoder"]
-        length, guidance = net.config.caption.length, settings["guidance"]
+        length = net.config.caption.length
         nothing = torch.full((length,), PAD)
         tokens = nothing if prompt is None else caption_tokens(self.bpe.encode(prompt), length)
-        cond, uncond = conditions_of(net, tokens, z, True, known), None
-        if guidance != 1:
-            uncond = conditions_of(net, nothing, torch.zeros_like(z), False, known)
-        schedule = net.config.levels_of_noise.respace(settings["steps"])
-        return denoiser_of(net, schedule, cond, uncond, guidance, clip=clip), schedule
+        hidden = conditions_of(net, nothing, torch.zeros_like(z), False, known) if guided else None
+        return conditions_of(net, tokens, z, True, known), hidden
 
     def paint(
         self, prompt: str | None, z: Tensor, seeds: Sequence[int], size: str, settings: Mapping[str, Any]
     ) -> Iterator[Preview]:
         """Pictures from CLIP embeddings z (B, Z) and a caption, if there is one; one a seed."""
-        denoise, schedule = self.denoiser(prompt, z, settings)
-        rng = SeedBatch(seeds, self.device)
-        x = rng.normal(3, self.side, self.side)
-        drawn = to_previews(sample(denoise, x, schedule, rng, settings["sampler"]))
-        yield from self.enlarged(drawn, seeds, size, len(schedule))
 
-    @torch.no_grad()
+        def drawn() -> Iterator[Preview]:
+            denoise, schedule = self.denoiser(prompt, z, settings)
+            rng = SeedBatch(seeds, self.device)
+            x = rng.normal(3, self.side, self.side)
+            yield from to_previews(sample(denoise, x, schedule, rng, settings["sampler"]))
+
+        yield from self.enlarged(drawn(), seeds, size, len(self.schedule(settings)))
+
     def enlarged(
         self, drawn: Iterator[Preview], seeds: Sequence[int], size: str, steps: int
     ) -> Iterator[Preview]:
         """Previews of small pictures (B, 3, S, S), of which there are `steps`, and then of large ones."""
-        stages, shrink = self._stages(size)
-        models = [UpsamplerModel(self.parts[name]) for name in stages] if stages else []
-        counts = [len(seeds) * len(m.config.levels().respace(m.config.steps)) for m in models]
-        total, done = steps + sum(counts), 0
-        images: Tensor | None = None
-        for preview in drawn:
-            images = preview.images
-            yield Preview(done, total, images)
-            done += 1
-        assert images is not None and done == steps, (done, steps)
-        for name, model in zip(stages, models, strict=True):
-            rng = SeedBatch([mix(seed, name) for seed in seeds], self.device)
-            for preview in model.stream(images, rng):
-                shown = preview.images
-                if shrink > 1 and name == stages[-1]:
-                    shown = F.avg_pool2d(shown, shrink)
-                images = preview.images
-                yield Preview(done, total, shown)
-                done += 1
-
-    def _sides(self) -> list[int]:
-        """Pixels per side, the default first: four times the decoder's where it can be."""
-        large = SMALL in self.parts and LARGE in self.parts
-        return [
-            *([4 * self.side] if SMALL in self.parts else []),
-            self.side,
-            *([8 * self.side, 16 * self.side] if large else []),
-        ]
-
-    def _stages(self, size: str) -> tuple[list[str], int]:
-        """The upsamplers for a size, and how many times the result is then shrunk: what is drawn at 1,024 px
-        also gives 512.
-        """
         factor = int(size.split("x")[0]) // self.side
-        return {1: [], 4: [SMALL]}.get(factor, [SMALL, LARGE]), 2 if factor == 8 else 1
+        return enlarged(self.parts, drawn, seeds, factor, steps, self.device)
 
 
 def to_previews(steps: Iterator[Any]) -> Iterator[Preview]:

@@ -11,17 +11,16 @@ from torch.nn import functional as F
 
 from armchair.core.rng import SeedBatch
 from armchair.dalle2.config import PriorConfig
-from armchair.dalle2.drawing import apart
 from armchair.dalle2.scale import Standardise
+from armchair.diffusion.drawing import apart
 from armchair.diffusion.guidance import guided
-from armchair.diffusion.prediction import Output, denoiser
+from armchair.diffusion.prediction import Output, clipped, denoiser
 from armchair.diffusion.samplers import analytic_dpm
 from armchair.diffusion.schedule import Schedule
 from armchair.nn.embeddings import TimeEmbedding
 from armchair.nn.sparse import causal
 from armchair.nn.transformer import Block, init_blocks
 
-CANDIDATES = 2  # embeddings drawn, of which the one nearer to the text's is kept (section 2.2)
 LEVELS = 64  # noise levels at which the power of the predicted noise is measured, the paper's steps
 
 
@@ -39,7 +38,7 @@ class Prior(nn.Module):
         [ words: L | text_emb | time | noised image_emb | query ]        L + 4 places
 
     x is embeddings as `scale` gives them. B batch, L places, Z numbers of a CLIP embedding, W width. A hidden
-    caption has no words and a learned vector in place of its text_emb.
+    caption has no words and a learned vector in place of its text_emb, or is the empty text.
     """
 
     gamma: Tensor
@@ -124,27 +123,31 @@ class Prior(nn.Module):
         steps: int,
         guidance: float,
     ) -> Tensor:
-        """cond and uncond of one caption, text_emb (1, Z) -> (B, Z), one a seed, of about unit length: of two
-        draws the one nearer to the text's
+        """cond and uncond of one caption, text_emb (1, Z) -> (B, Z), one a seed, about as long as CLIP's: of
+        the candidates C the one nearest to the text's
         """
         schedule = self.schedule(steps)
         output = apart(lambda rows: self._output(cond, uncond, guidance, rows), len(seeds), text_emb.device)
-        x = seeds.normal(CANDIDATES, self.config.embed)  # (B, C, Z)
-        *_, last = analytic_dpm(denoiser(output, schedule, "x0"), x, schedule, self.gamma_at(schedule), seeds)
+        denoise = denoiser(output, schedule, "x0")
+        if self.config.limit is not None:
+            denoise = clipped(denoise, schedule, self.config.limit)
+        x = seeds.normal(self.config.candidates, self.config.embed)  # (B, C, Z)
+        *_, last = analytic_dpm(denoise, x, schedule, self.gamma_at(schedule), seeds)
         z = self.scale.back(last.x0)  # (B, C, Z)
         nearer = (F.normalize(z, dim=-1) @ text_emb.to(z)[0]).argmax(dim=1)  # (B,)
         return z[torch.arange(len(z), device=z.device), nearer]
 
     def _output(self, cond: Words, uncond: Words | None, guidance: float, rows: slice) -> Output:
         """For the pictures `rows`, each with its candidates beside it in the network's batch."""
-        count = CANDIDATES * (rows.stop - rows.start)
+        candidates = self.config.candidates
+        count = candidates * (rows.stop - rows.start)
         both = [None if given is None else _repeated(given, count) for given in (cond, uncond)]
         assert both[0] is not None
         output = guided(self, both[0], both[1], guidance)
 
         def each(x: Tensor, t: Tensor) -> Tensor:
             """x (R, C, Z), t (R,)"""
-            return output(x.flatten(0, 1), t.repeat_interleave(CANDIDATES)).view(x.shape)
+            return output(x.flatten(0, 1), t.repeat_interleave(candidates)).view(x.shape)
 
         return each
 

@@ -15,10 +15,11 @@ from armchair.core.config import from_json, to_json
 from armchair.core.errors import BadInput
 from armchair.core.images import contact_sheet
 from armchair.core.packing import fill_module, pack, unpack
+from armchair.core.parts import ready
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
 from armchair.dalle2.config import PriorConfig
-from armchair.dalle2.parts import check_stages, ready
+from armchair.dalle2.parts import check_stages
 from armchair.dalle2.prior import Prior, Words
 from armchair.dalle2.scale import Scaling
 from armchair.dalle2.stage import ROWS, Stage, agreement, pixels_of, seeds_of
@@ -98,7 +99,7 @@ class PriorTask(Stage):
             Prior(config.net), using, config.captions, config.golden_prompt, to_json(config.sampling)
         )
         self.config = config
-        self.side = self.embedder.config.image_size if config.image_size is None else config.image_size
+        self.side = self.embedder.image_size if config.image_size is None else config.image_size
         self.schedule = config.net.levels_of_noise
         self._measured: tuple[Tensor, Tensor] | None = None
 

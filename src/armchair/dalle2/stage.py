@@ -13,10 +13,11 @@ from armchair.clip.network import Clip
 from armchair.core.bundle import Bundle, Component, Shared
 from armchair.core.errors import BadInput
 from armchair.core.images import to_image
+from armchair.core.parts import Parts, variant_of
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Sample, Source
 from armchair.dalle2.embed import Embedder
-from armchair.dalle2.parts import OPTIONS, Parts, carried, load_part, tokenizer
+from armchair.dalle2.parts import CLASSES, OPTIONS, carried, load_part, tokenizer
 from armchair.dalle2.pipeline import Dalle2
 from armchair.data.augment import centre
 from armchair.data.captions import CaptionMix, captions_of
@@ -95,17 +96,15 @@ class Stage:
         if self.bundle_kind != "dalle2":
             return None
         device = self.embedder.device
-        parts = Parts({"clip": lambda: self.embedder.clip, self.own: own})
-        for stage, bundle in self._using.items():
-            if stage != "clip":
-                parts.add(stage, lambda s=stage, b=bundle: load_part(b, s, device, torch.float32))
-        decoder = self._using.get("decoder")
-        side: int = (
-            cast(Any, self.net).config.image_size
-            if decoder is None
-            else decoder.config("decoder")["image_size"]
+        others = {stage: bundle for stage, bundle in self._using.items() if stage != "clip"}
+        parts = Parts(
+            {"clip": lambda: self.embedder.clip, self.own: own},
+            {stage: variant_of(bundle, stage, CLASSES[stage])[0] for stage, bundle in others.items()}
+            | {"clip": self.embedder.config, self.own: cast(Any, self.net).config},
         )
-        return Dalle2(parts, self.embedder.bpe, side, self.languages, self.defaults, device)
+        for stage, bundle in others.items():
+            parts.add(stage, lambda s=stage, b=bundle: load_part(b, s, device, torch.float32))
+        return Dalle2(parts, self.embedder.bpe, self.languages, self.defaults, device)
 
     def drawn(self, pipeline: Dalle2, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """One picture a prompt and seed, as `generate` draws them by default, but small."""

@@ -43,9 +43,22 @@ def augment_transformer(image: np.ndarray, size: int, generator: torch.Generator
 
 def centre(image: np.ndarray, size: int) -> np.ndarray:
     """For evaluation: the short side scaled to `size` (Lanczos), the middle square of it."""
+    return framed(image, size, size)
+
+
+def framed(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The middle of a picture, as much as has the ratio of width to height, at that size (Lanczos):
+    (height, width, 3) uint8
+    """
     _checked(image)
-    tall, wide = _slack(image)
-    return _scaled(_square(image, tall // 2, wide // 2), size, Resampling.LANCZOS)
+    tall, wide = image.shape[:2]
+    rows, columns = min(tall, max(1, wide * height // width)), min(wide, max(1, tall * width // height))
+    top, left = (tall - rows) // 2, (wide - columns) // 2
+    part = image[top : top + rows, left : left + columns]
+    if part.shape[:2] == (height, width):
+        return part.copy()
+    whole = Image.fromarray(np.ascontiguousarray(part))
+    return np.array(whole.resize((width, height), Resampling.LANCZOS))
 
 
 def _sides(image: np.ndarray, low: int, high: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from armchair.core.task import Caption
 from armchair.data.pictures import (
     FILE_FIELDS,
     PICTURES,
+    RECAPTIONS,
     TEXT_FIELDS,
     Pictures,
     Skipped,
@@ -26,7 +27,7 @@ from armchair.data.pictures import (
     tell,
 )
 
-TABLES = ("metadata.jsonl", "metadata.csv", "captions.jsonl", "captions.csv")
+TABLES = ("metadata.jsonl", "metadata.csv", "captions.jsonl", "captions.csv", RECAPTIONS)
 
 
 class Folder(Pictures):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from armchair.core.errors import DataError
 from armchair.data.folder import Folder
-from armchair.data.pictures import PICTURES, Pictures, ending
+from armchair.data.pictures import PICTURES, RECAPTIONS, Pictures, ending
 from armchair.data.webdataset import REMOTE, Tars, find_tars
 
 TABLE_ENDINGS = ("csv", "jsonl")
@@ -26,7 +26,33 @@ def open_source(path: str | Path, need_captions: bool | None = None) -> Pictures
         text-to-image network); False keeps every picture and ignores words (for an image tokenizer).
     Raises DataError naming the path and what was looked for.
     """
+    source = _opened(str(path), need_captions)
+    table = sidecar(path)
+    # a folder of pictures reads its own tables
+    native = isinstance(source, Folder) and Path(path).expanduser().is_dir()
+    if need_captions is not False and not native and table is not None and table.is_file():
+        source.add(table)
+    return source
+
+
+def sidecar(path: str | Path) -> Path | None:
+    """Where the synthetic captions of a data set lie: in its folder, or beside its table or tars. None for
+    data on another machine.
+    """
     text = str(path)
+    if REMOTE in text:
+        return None
+    place = Path(text).expanduser()
+    if place.is_dir():
+        return place / RECAPTIONS
+    if place.is_file():
+        return place.with_name(f"{place.stem}.{RECAPTIONS}")
+    while any(sign in str(place) for sign in "{*?"):
+        place = place.parent
+    return place / RECAPTIONS
+
+
+def _opened(text: str, need_captions: bool | None) -> Pictures:
     place = Path(text).expanduser()
     if REMOTE in text:
         address = text if "{" in text or "*" in text or text.endswith((".tar", "/")) else f"{text}/"

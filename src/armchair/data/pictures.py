@@ -20,6 +20,7 @@ from armchair.core.task import Caption, CaptionKind, Language, Sample
 PICTURES = frozenset("jpg jpeg jpe jfif png webp gif bmp tif tiff ppm avif".split())  # file name endings
 FILE_FIELDS = ("file_name", "filename", "file", "image", "image_path", "filepath", "path")
 TEXT_FIELDS = ("captions", "caption", "text", "prompt", "description")
+RECAPTIONS = "recaptions.jsonl"  # synthetic captions of a data set, beside it
 ALLOWED_BAD = 20  # pictures that may turn out unreadable in any source
 ALLOWED_BAD_SHARE = 0.1  # and in a large one
 
@@ -124,6 +125,7 @@ class Pictures(Steady):
         self.name = name
         self.keys = keys
         self.captioned = captioned
+        self.added: dict[str, tuple[Caption, ...]] = {}  # key -> captions of a table beside the data
 
     def picture(self, index: int) -> bytes:
         """The picture's file. Raises OSError."""
@@ -138,6 +140,31 @@ class Pictures(Steady):
 
     def key(self, index: int) -> str:
         return self.keys[index]
+
+    def add(self, table: Path) -> None:
+        """Synthetic captions from a table beside the data, besides those that are there. Raises DataError
+        where it cannot be read; rows that are damaged, or name no picture of ours, are counted.
+        """
+        try:
+            rows = table.read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{table} cannot be read: {error}") from error
+        known = set(self.keys)
+        for number, line in enumerate(rows, 1):
+            if not line.strip():
+                continue
+            where = f"{table.name}:{number}"
+            try:
+                row = json_object(line, where)
+                key, captions = row.get("file_name"), fields(row, where)
+            except Unreadable as error:
+                self.skipped.setdefault(error.reason, []).append(where)
+                continue
+            if key not in known:
+                self.skipped.setdefault("no picture", []).append(f"{where} {key}")
+            elif captions:
+                self.added[str(key)] = self.added.get(str(key), ()) + captions
+        self.captioned = self.captioned or bool(self.added)
 
     def read(self, index: int) -> Sample:
         key = self.keys[index]
@@ -167,7 +194,7 @@ class Pictures(Steady):
         if not self.captioned:
             return ()
         try:
-            captions = self.captions(index)
+            captions = self.captions(index) + self.added.get(self.keys[index], ())
         except OSError as error:
             raise Unreadable(self.keys[index], f"unreadable caption ({error.strerror})") from error
         if not captions:

@@ -16,7 +16,7 @@ from armchair.evaluation.session import Session
 ALL = "all"
 NAMES = (
     "reconstruction", "distance", "clipscore", "geneval", "retrieval", "zeroshot", "judge",
-    "prior", "roundtrip", "captions",
+    "prior", "roundtrip", "captions", "writing",
 )  # fmt: skip
 SUITES = {  # kind -> its suites -> the function that measures
     "dalle1": {
@@ -32,11 +32,13 @@ SUITES = {  # kind -> its suites -> the function that measures
         "clipscore": "armchair.evaluation.drawing:clipscore",
         "geneval": "armchair.evaluation.drawing:geneval",
     },
+    "captioner": {"captions": "armchair.evaluation.caption_suite:captions"},
     "clip": {
         "retrieval": "armchair.evaluation.clip_suites:retrieval",
         "zeroshot": "armchair.evaluation.clip_suites:zeroshot",
     },
     "judge": {"judge": "armchair.evaluation.judge_suite:judge"},
+    "writer": {"writing": "armchair.evaluation.writer_suite:writing"},
 }
 
 

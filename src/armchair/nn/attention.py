@@ -27,10 +27,18 @@ def attend(
 ) -> Tensor:
     """softmax(q k^T scale + mask) v: q (B, h, Q, d), k, v (B, h, K, d) -> (B, h, Q, d)
 
-    mask: broadcast to (B, h, Q, K), bool (True = look) or added to the scores; scale: None is 1 / sqrt(d).
+    mask: broadcast to (B, h, Q, K), bool (True = look) or added to the scores; causal: the queries are the
+    last of the keys' places, and see those up to their own; scale: None is 1 / sqrt(d).
     """
-    if mask is None and scale is None and _products_pay(q, k):
-        return cast(Tensor, ProductAttention.apply(q, k, v, causal))
+    if scale is None and _products_pay(q, k):
+        if mask is None:
+            return cast(Tensor, ProductAttention.apply(q, k, v, causal))
+        if not causal and mask.dtype == torch.bool and mask.shape == (len(q), 1, 1, k.shape[2]):
+            return cast(Tensor, ProductAttention.apply(q, k, v, False, mask))
+    if causal and q.shape[2] != k.shape[2]:  # SDPA's own mask begins at the first key
+        before = k.shape[2] - q.shape[2]
+        seen = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device)
+        mask, causal = seen.tril(before), False
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale)
 
 
@@ -41,22 +49,30 @@ class ProductAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
-        """q (B, h, Q, d), k, v (B, h, K, d) of one dtype -> (B, h, Q, d)"""
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, causal: bool, keep: Tensor | None = None
+    ) -> Tensor:
+        """q (B, h, Q, d), k, v (B, h, K, d) of one dtype, keep (B, 1, 1, K) bool: False is not looked at ->
+        (B, h, Q, d)
+        """
         flat = [x.flatten(0, 1) for x in (q, k, v)]
+        bias = _bias(q.shape[2], k.shape[2], causal, q.dtype)  # (Q, K)
+        if keep is not None:
+            hidden = bias.new_zeros(keep.shape).masked_fill_(~keep, float("-inf"))
+            bias = hidden.expand(-1, q.shape[1], q.shape[2], -1).flatten(0, 1)  # (B h, Q, K)
         with torch.autocast(q.device.type, enabled=False):
-            out, weights = sparse.attend(*flat, bias=_bias(q.shape[2], k.shape[2], causal, q.dtype))
+            out, weights = sparse.attend(*flat, bias=bias)
         ctx.save_for_backward(*flat, out, weights)
         ctx.heads = q.shape[:2]
         return out.unflatten(0, ctx.heads)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         (g,) = grads
         with torch.autocast(g.device.type, enabled=False):
             dq, dk, dv = sparse.attend_backward(g.flatten(0, 1), *ctx.saved_tensors)
-        return dq.unflatten(0, ctx.heads), dk.unflatten(0, ctx.heads), dv.unflatten(0, ctx.heads), None
+        return (*(d.unflatten(0, ctx.heads) for d in (dq, dk, dv)), None, None)  # type: ignore[return-value]
 
 
 def _products_pay(q: Tensor, k: Tensor) -> bool:
@@ -67,8 +83,8 @@ def _products_pay(q: Tensor, k: Tensor) -> bool:
 @lru_cache(maxsize=64)
 def _bias(queries: int, keys: int, causal: bool, dtype: torch.dtype) -> Tensor:
     """(Q, K), 0 where a query may look, -inf elsewhere"""
-    bias = torch.zeros(queries, keys, dtype=dtype)
-    return bias.masked_fill_(torch.ones_like(bias).triu(1).bool(), float("-inf")) if causal else bias
+    bias, later = torch.zeros(queries, keys, dtype=dtype), 1 + keys - queries
+    return bias.masked_fill_(torch.ones_like(bias).triu(later).bool(), float("-inf")) if causal else bias
 
 
 class Attention(nn.Module):

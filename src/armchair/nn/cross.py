@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from armchair.nn.attention import attend
+from armchair.nn.norm import GroupNorm
 
 
 class KeyedAttention(nn.Module):
@@ -14,15 +15,23 @@ class KeyedAttention(nn.Module):
     """
 
     def __init__(
-        self, width: int, head_width: int, context_width: int, *, groups: int = 32, qk_norm: bool = False
+        self,
+        width: int,
+        head_width: int,
+        context_width: int,
+        *,
+        groups: int = 32,
+        qk_norm: bool = False,
+        eps: float = 1e-5,
     ):
         """context_width: of the tokens; 0 is a block that reads the picture alone
-        qk_norm: RMS-normalise queries and keys: not in GLIDE, steadier at high learning rates
+        qk_norm: RMS-normalise queries and keys: not in GLIDE, steadier at high learning rates.  eps: of the
+        norm
         """
         super().__init__()
         self.heads = width // head_width
         self.qk_norm = qk_norm
-        self.norm = nn.GroupNorm(groups, width)
+        self.norm = GroupNorm(groups, width, eps)
         self.qkv = nn.Linear(width, 3 * width)
         self.context_kv = nn.Linear(context_width, 2 * width) if context_width else None
         self.q_norm = nn.RMSNorm(head_width) if qk_norm else nn.Identity()
@@ -46,6 +55,88 @@ class KeyedAttention(nn.Module):
             q, k = self.q_norm(q.float()).to(v.dtype), self.k_norm(k.float()).to(v.dtype)
         h = self.out(attend(q, k, v, mask=mask).transpose(1, 2).flatten(2))  # (B, H W, C)
         return x + h.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+
+
+class CrossTransformer(nn.Module):
+    """x + transformer blocks over all cells, each of which looks at the picture, then at the tokens, then
+    goes through a gated MLP: latent diffusion's spatial transformer (arXiv:2112.10752, appendix E.2.1).
+
+    B batch, C channels, h heads of width d, L tokens of width W.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        head_width: int,
+        context_width: int,
+        *,
+        groups: int = 32,
+        depth: int = 1,
+        qk_norm: bool = False,
+        eps: float = 1e-6,
+    ):
+        """depth: blocks.  eps: of the norm before them"""
+        super().__init__()
+        self.norm = GroupNorm(groups, width, eps)
+        self.into = nn.Linear(width, width)
+        self.blocks = nn.ModuleList(
+            CrossBlock(width, head_width, context_width, qk_norm=qk_norm) for _ in range(depth)
+        )
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, context: Tensor, keep: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W), context (B, L, W), keep (B, L) bool: False is no token -> (B, C, H, W)"""
+        h = self.into(self.norm(x).permute(0, 2, 3, 1).flatten(1, 2))  # (B, H W, C)
+        for block in self.blocks:
+            h = block(h, context, keep)
+        return x + self.out(h).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+
+
+class CrossBlock(nn.Module):
+    """Attention over the sequence, attention over a context, a gated MLP, each added to what it read."""
+
+    def __init__(self, width: int, head_width: int, context_width: int, *, qk_norm: bool = False):
+        super().__init__()
+        self.own_norm = nn.LayerNorm(width)
+        self.own = CrossAttention(width, width, head_width, qk_norm=qk_norm)
+        self.context_norm = nn.LayerNorm(width)
+        self.context = CrossAttention(width, context_width, head_width, qk_norm=qk_norm)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, 8 * width)
+        self.down = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor, context: Tensor, keep: Tensor | None) -> Tensor:
+        """x (B, N, C), context (B, L, W), keep (B, L) bool -> (B, N, C)"""
+        h = self.own_norm(x)
+        x = x + self.own(h, h)
+        x = x + self.context(self.context_norm(x), context, keep)
+        value, gate = self.up(self.mlp_norm(x)).chunk(2, dim=-1)
+        return x + self.down(value * nn.functional.gelu(gate))
+
+
+class CrossAttention(nn.Module):
+    """Queries of one sequence, keys and values of another, which may be the same."""
+
+    def __init__(self, width: int, context_width: int, head_width: int, *, qk_norm: bool = False):
+        super().__init__()
+        self.heads = width // head_width
+        self.qk_norm = qk_norm
+        self.q = nn.Linear(width, width, bias=False)
+        self.kv = nn.Linear(context_width, 2 * width, bias=False)
+        self.q_norm = nn.RMSNorm(head_width) if qk_norm else nn.Identity()
+        self.k_norm = nn.RMSNorm(head_width) if qk_norm else nn.Identity()
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor, keep: Tensor | None = None) -> Tensor:
+        """x (B, N, C), context (B, L, W), keep (B, L) bool: False is not looked at -> (B, N, C)"""
+        q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, h, N, d)
+        k, v = self.kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, h, L, d) each
+        if self.qk_norm:  # in fp32 under autocast too
+            q, k = self.q_norm(q.float()).to(v.dtype), self.k_norm(k.float()).to(v.dtype)
+        h = attend(q, k, v, mask=None if keep is None else keep[:, None, None, :])
+        return self.out(h.transpose(1, 2).flatten(2))
 
 
 class KeyedBlock(nn.Module):
@@ -77,14 +168,16 @@ class KeyedBlock(nn.Module):
         k, v = self.context_kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return torch.stack([self._normed(k, self.k_norm, v), v])
 
-    def forward(self, x: Tensor, before: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, before: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (B, L, D), before (2, B, h, P, d) keys and values of the P places that all of x may see,
-        mask broadcasting to (B, h, L, P + L) bool -> (B, L, D) and (2, B, h, P + L, d) with those of x added
+        mask broadcasting to (B, h, L, P + L) bool, None: all of P, and of x what is not later
+        -> (B, L, D) and (2, B, h, P + L, d) with those of x added
         """
         qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = self._normed(qkv[0], self.q_norm, qkv[2]), self._normed(qkv[1], self.k_norm, qkv[2])
         kv = torch.cat([before, torch.stack([k, qkv[2]])], dim=3)
-        x = x + self.out(attend(q, kv[0], kv[1], mask=mask).transpose(1, 2).flatten(2))
+        h = attend(q, kv[0], kv[1], mask=mask, causal=mask is None)
+        x = x + self.out(h.transpose(1, 2).flatten(2))
         return x + self.mlp(self.mlp_norm(x)), kv
 
     def _normed(self, x: Tensor, norm: nn.Module, like: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from armchair.nn.attention import attend
 from armchair.nn.sparse import Places, conv_offsets
-from armchair.nn.transformer import Block
+from armchair.nn.transformer import Block, QuickGELU
 
 # Rows of the smallest product with weights in full precision. On a core that reads 25 GB/s, oneDNN reads
 # packed fp32 weights at 13 GB/s for 1 row, 16 for 4, 13 for 8; `x @ W` reads them at 20 (wide W) or 10
@@ -162,7 +162,8 @@ class PackedBlock:
         self.qkv = PackedLinear(a.qkv, scale=scale.flatten())
         self.out = PackedLinear(a.out)
         up, down = cast(nn.Linear, block.mlp[0]), cast(nn.Linear, block.mlp[2])
-        self.up, self.down = PackedLinear(up, gelu=True), PackedLinear(down)
+        self.quick = QuickGELU() if isinstance(block.mlp[1], QuickGELU) else None
+        self.up, self.down = PackedLinear(up, gelu=self.quick is None), PackedLinear(down)
         self.multiple = max(layer.multiple for layer in (self.qkv, self.out, self.up, self.down))
 
     def prefill(self, x: Tensor, look: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,7 +172,8 @@ class PackedBlock:
         q, k, v = self._scaled(qkv.permute(2, 0, 3, 1, 4).float())  # each (G, h, L, d)
         h = attend(q, k, v, mask=look, scale=1.0)
         x = x + self.out.product(h.transpose(1, 2).flatten(2).to(self.out.dtype)).float()
-        x = x + self.down.product(self.up.product(self.mlp_norm(x).to(self.up.dtype))).float()
+        up = self.up.product(self.mlp_norm(x).to(self.up.dtype))
+        x = x + self.down.product(up if self.quick is None else self.quick(up)).float()
         return x, torch.stack([k, v])
 
     def step(self, x: Tensor, cache: LayerCache, cell: int) -> Tensor:
@@ -181,7 +183,8 @@ class PackedBlock:
         qkv = self._scaled(qkv.permute(1, 2, 0, 3).contiguous().float())  # (3, h, R, d)
         h = cache.step(cell, qkv[0], qkv[1:]).transpose(0, 1).reshape(rows, -1)
         x = x + self.out(F.pad(h, (0, 0, 0, idle)) if idle else h)
-        return x + self.down(self.up(self.mlp_norm(x)))
+        up = self.up(self.mlp_norm(x))
+        return x + self.down(up if self.quick is None else self.quick(up))
 
     def _scaled(self, qkv: Tensor) -> Tensor:
         """qkv (3, ..., d), with queries and keys normalised where the block does so"""

@@ -18,16 +18,18 @@ def sinusoid(t: Tensor, width: int, max_period: float = 10_000.0) -> Tensor:
 
 
 class TimeEmbedding(nn.Module):
-    """Sinusoid, Linear, SiLU, Linear."""
+    """Sinusoid, or a learned row a timestep, then Linear, SiLU, Linear."""
 
-    def __init__(self, width: int, out: int):
-        """width: of the sinusoid, even; out: of the result"""
+    def __init__(self, width: int, out: int, times: int = 0):
+        """width: of the sinusoid, even; out: of the result; times: rows of a learned table in place of it"""
         super().__init__()
         self.width = width
+        self.time_embedding = nn.Embedding(times, width) if times else None
         self.up = nn.Linear(width, out)
         self.down = nn.Linear(out, out)
 
     def forward(self, t: Tensor) -> Tensor:
         """t (B,) -> (B, out)"""
-        h = self.up(sinusoid(t, self.width).to(self.up.weight.dtype))
+        table = self.time_embedding
+        h = self.up((sinusoid(t, self.width) if table is None else table(t)).to(self.up.weight.dtype))
         return self.down(nn.functional.silu(h))

@@ -3,7 +3,8 @@
     x ─ stem ─► level 0 ─ down ─► level 1 ─ ... ─► level n ─► middle ─► level n ─ ... ─ up ─► level 0 ─► out
                    └───────────── every output on the way down is read on the way up ──────────┘
 
-One skeleton for DALL·E 2's decoder, the upsamplers (no attention at all) and latent denoisers.
+One skeleton for DALL·E 2's decoder, the upsamplers (no attention at all) and latent denoisers (that of
+arXiv:2112.10752 with attention "cross", modulation "add" and resampling by "conv").
 """
 
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from armchair.nn.cross import KeyedAttention
+from armchair.nn.cross import CrossTransformer, KeyedAttention
 from armchair.nn.embeddings import TimeEmbedding
-from armchair.nn.resnet import ResBlock, conv
+from armchair.nn.norm import GroupNorm
+from armchair.nn.resnet import ConvResample, Modulation, Resample, ResBlock, conv
 
-AttentionKind = Literal["keys"]  # the tokens' keys stand beside the picture's own
+# keys: the tokens' keys stand beside the picture's own; cross: the picture's attention, then the tokens'
+AttentionKind = Literal["keys", "cross"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +44,12 @@ class UNetConfig:
         1  # squares of so many pixels a side become channels, so that the first level is as much smaller
     )
     time_width: int = 512  # of the timestep's sinusoid; its embedding is four times as wide
+    times: int = 0  # timesteps that have a learned row each in place of a sinusoid; 0: none
     context_width: int = 0  # of the tokens that attention reads; 0: none
     head_width: int = 64  # channels of an attention head
+    heads: int = 0  # attention heads at every level, in place of head_width; 0: head_width says it
+    modulation: Modulation = "film"  # what the timestep does to a block
+    resample: Literal["block", "conv"] = "block"  # by residual blocks, or by single convolutions
     groups: int = 32  # of the group norms
     dropout: float = 0.0  # in the residual blocks
     qk_norm: bool = False  # RMS-normalise queries and keys: not in the papers
@@ -59,10 +66,12 @@ class UNetConfig:
                 raise ValueError(
                     f"levels[{index}] has width {level.width}, no multiple of groups {self.groups}"
                 )
-            if level.attention is not None and level.width % self.head_width:
-                raise ValueError(
-                    f"levels[{index}] has width {level.width}, no multiple of head_width {self.head_width}"
-                )
+            heads = self.heads if self.heads > 0 else self.head_width
+            if level.attention is not None and level.width % heads:
+                word = "heads" if self.heads > 0 else "head_width"
+                raise ValueError(f"levels[{index}] has width {level.width}, no multiple of {word} {heads}")
+        if self.context_width == 0 and "cross" in {level.attention for level in self.levels}:
+            raise ValueError('attention "cross" looks at tokens, and context_width is 0')
 
     @property
     def stride(self) -> int:
@@ -74,6 +83,10 @@ class UNetConfig:
         """Width of the timestep's embedding, and of what is added to it."""
         return 4 * self.time_width
 
+    def head_width_at(self, width: int) -> int:
+        """Channels of an attention head of a level of so many channels."""
+        return width // self.heads if self.heads > 0 else self.head_width
+
 
 class Stage(nn.Module):
     """The blocks of one level on one way: residual blocks, each with its attention, then the resampling."""
@@ -83,17 +96,21 @@ class Stage(nn.Module):
         config: UNetConfig,
         widths: list[tuple[int, int]],
         attention: AttentionKind | None,
-        resample: Literal["up", "down"] | None,
+        resample: Resample | None,
     ):
         """widths: channels in and out of each block"""
         super().__init__()
-        shared = {"groups": config.groups, "dropout": config.dropout}
-        self.blocks = nn.ModuleList(ResBlock(*pair, config.emb_width, **shared) for pair in widths)
-        self.attentions = nn.ModuleList(attention_of(config, pair[1]) for pair in widths if attention)
-        last = widths[-1][1]
-        self.resample = (
-            None if resample is None else ResBlock(last, last, config.emb_width, **shared, resample=resample)
+        self.blocks = nn.ModuleList(block_of(config, *pair) for pair in widths)
+        self.attentions = nn.ModuleList(
+            attention_of(config, pair[1], attention) for pair in widths if attention is not None
         )
+        last = widths[-1][1]
+        if resample is None:
+            self.resample = None
+        elif config.resample == "conv":
+            self.resample = ConvResample(last, resample)
+        else:
+            self.resample = block_of(config, last, last, resample)
 
     def block(
         self, index: int, x: Tensor, emb: Tensor, context: Tensor | None, keep: Tensor | None
@@ -103,9 +120,28 @@ class Stage(nn.Module):
         return self.attentions[index](x, context, keep) if self.attentions else x
 
 
-def attention_of(config: UNetConfig, width: int) -> nn.Module:
-    return KeyedAttention(
-        width, config.head_width, config.context_width, groups=config.groups, qk_norm=config.qk_norm
+def block_of(
+    config: UNetConfig, channels_in: int, channels_out: int, resample: Resample | None = None
+) -> ResBlock:
+    return ResBlock(
+        channels_in,
+        channels_out,
+        config.emb_width,
+        groups=config.groups,
+        dropout=config.dropout,
+        resample=resample,
+        modulation=config.modulation,
+    )
+
+
+def attention_of(config: UNetConfig, width: int, kind: AttentionKind) -> nn.Module:
+    make = CrossTransformer if kind == "cross" else KeyedAttention
+    return make(
+        width,
+        config.head_width_at(width),
+        config.context_width,
+        groups=config.groups,
+        qk_norm=config.qk_norm,
     )
 
 
@@ -116,7 +152,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         levels, folded = config.levels, config.patch**2
-        self.time = TimeEmbedding(config.time_width, config.emb_width)
+        self.time = TimeEmbedding(config.time_width, config.emb_width, config.times)
         self.stem = conv(config.channels_in * folded, levels[0].width, 3)
 
         width = levels[0].width
@@ -129,11 +165,9 @@ class UNet(nn.Module):
             width = level.width
             skips += [width] * (level.depth + (not last))
 
-        self.middle = nn.ModuleList(
-            ResBlock(width, width, config.emb_width, groups=config.groups, dropout=config.dropout)
-            for _ in range(2)
-        )
-        self.middle_attention = attention_of(config, width) if config.middle_attention else None
+        self.middle = nn.ModuleList(block_of(config, width, width) for _ in range(2))
+        between = config.middle_attention
+        self.middle_attention = None if between is None else attention_of(config, width, between)
 
         self.up = nn.ModuleList()  # the coarsest first
         for index, level in reversed(list(enumerate(levels))):
@@ -143,7 +177,7 @@ class UNet(nn.Module):
                 width = level.width
             self.up.append(Stage(config, widths, level.attention, "up" if index else None))
 
-        self.norm = nn.GroupNorm(config.groups, width)
+        self.norm = GroupNorm(config.groups, width)
         self.out = conv(width, config.channels_out * folded, 3, zero=True)
 
     def forward(

@@ -10,7 +10,7 @@ Reaches  see docs/status.md: the error of the clean picture, and what the judge 
 from armchair.dalle2.config import CaptionConfig, DecoderConfig
 from armchair.dalle2.decoder_task import DecoderTaskConfig, SamplingConfig
 from armchair.data.captions import CaptionMix
-from armchair.data.world.scene import WorldConfig
+from armchair.data.world.scene import shipped_mix
 from armchair.nn.unet import LevelSpec
 from armchair.train import OptimConfig, Recipe, ScheduleConfig
 
@@ -44,18 +44,7 @@ def recipe() -> Recipe:
             storage="int8",
             sampling=SamplingConfig(steps=20, guidance=2.0, sampler="dpm"),
         ),
-        data=WorldConfig(
-            size=64,
-            concepts=96,
-            single=0.55,
-            counting=0.2,
-            pairs=0.65,
-            crowds=0.15,
-            natural=0.65,
-            plain=0.75,
-            signs=0.02,
-            styles={"glossy": 0.5, "soft": 0.15, "flat": 0.15, "line": 0.05, "sticker": 0.15},
-        ),
+        data=shipped_mix(),
         steps=10_000,
         batch=32,
         optim=OptimConfig(name="muon", lr=1e-3, muon_lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01),

@@ -10,7 +10,7 @@ Reaches  see docs/status.md: the cosine to the picture's own embedding and to an
 from armchair.dalle2.config import PriorConfig
 from armchair.dalle2.prior_task import PriorSampling, PriorTaskConfig
 from armchair.data.captions import CaptionMix
-from armchair.data.world.scene import WorldConfig
+from armchair.data.world.scene import shipped_mix
 from armchair.train import OptimConfig, Recipe, ScheduleConfig
 
 
@@ -26,18 +26,7 @@ def recipe() -> Recipe:
             storage="int8",
             sampling=PriorSampling(prior_steps=16, prior_guidance=1.5),
         ),
-        data=WorldConfig(
-            size=64,
-            concepts=96,
-            single=0.55,
-            counting=0.2,
-            pairs=0.65,
-            crowds=0.15,
-            natural=0.65,
-            plain=0.75,
-            signs=0.02,
-            styles={"glossy": 0.5, "soft": 0.15, "flat": 0.15, "line": 0.05, "sticker": 0.15},
-        ),
+        data=shipped_mix(),
         steps=3_000,
         batch=64,
         optim=OptimConfig(name="muon", lr=1e-3, muon_lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02),

@@ -16,18 +16,25 @@ from starlette.types import ASGIApp
 from armchair.core.version import VERSION
 from armchair.serve import errors, routes_images, routes_own, routes_server
 from armchair.serve.front import Front, error_response
+from armchair.serve.page.door import Page
 from armchair.serve.service import Service
 
 
 def build(service: Service) -> ASGIApp:
     """The ASGI application of a service."""
 
+    page = Page(service) if service.settings.page else None
+
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncGenerator[None]:
         await service.start()
+        if page is not None:
+            page.start()
         try:
             yield
         finally:
+            if page is not None:
+                await page.stop()
             await service.stop()
 
     app = FastAPI(
@@ -55,7 +62,7 @@ def build(service: Service) -> ASGIApp:
             expose_headers=["x-request-id", "retry-after"],
         )
     _describe_keys(app)
-    return Front(app, service, [route for router in routers for route in router.routes])
+    return Front(app, service, [route for router in routers for route in router.routes], page)
 
 
 async def _api_error(_: Request, error: Exception) -> Response:

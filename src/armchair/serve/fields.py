@@ -13,6 +13,7 @@ from armchair.serve.canvas import Size
 from armchair.serve.dialects import KNOWN_SIZES, Dialect
 
 MAX_SEED = 2**63 - 1
+ROLES = ("system", "developer", "user", "assistant")  # of chat programs; only the user's words count here
 
 
 class Fields:
@@ -113,9 +114,25 @@ class Fields:
                 raise errors.too_long(len(entry), longest, name)
         return cast(list[str], listed)
 
-    def raw(self, name: str) -> Any:
-        """As it came."""
-        return self._take(name)
+    def spoken(self, name: str, longest: int, most: int) -> list[str]:
+        """What the user said, of a list of messages as chat programs send them."""
+        value = self._take(name)
+        if not _is_list(value) or not value:
+            raise errors.missing(name)
+        found: list[str] = []
+        for entry in cast(list[Any], value):
+            role, content = (entry.get(key) for key in ("role", "content")) if _is_table(entry) else (None, 0)
+            if not isinstance(content, str) or role not in ROLES:
+                raise errors.bad(f"'{name}' holds messages as {{'role': 'user', 'content': 'text'}}", name)
+            if len(content) > longest:
+                raise errors.too_long(len(content), longest, name)
+            if role == "user":
+                found.append(content)
+        if len(found) > most:
+            raise errors.too_large(len(found), most, name)
+        if not found or not all(text.strip() for text in found):
+            raise errors.bad(f"'{name}' needs user messages that say something", param=name)
+        return found
 
     def pop(self, name: str) -> Any:
         """As it came, and no longer among the fields."""
@@ -185,3 +202,7 @@ def _scalar(text: str) -> int | float | str:
 
 def _is_list(value: object) -> bool:
     return isinstance(value, list)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)

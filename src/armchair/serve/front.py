@@ -20,9 +20,10 @@ from armchair.serve.asking import GONE
 from armchair.serve.errors import ApiError
 from armchair.serve.http import LONGEST_HEAD
 from armchair.serve.keys import ANYONE
+from armchair.serve.page.door import ROOT, Page
 from armchair.serve.service import Service
 
-OPEN = ("/livez", "/readyz", "/openapi.json")  # answered without a key
+OPEN = ("/", "/favicon.ico", "/livez", "/readyz", "/openapi.json")  # answered without a key
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 CHOSEN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -34,8 +35,8 @@ def error_response(error: ApiError) -> JSONResponse:
 class Front:
     """The outermost layer of the application. A reply leaves as JSON or not at all."""
 
-    def __init__(self, app: ASGIApp, service: Service, routes: list[Any]):
-        self.app, self.service, self.routes = app, service, routes
+    def __init__(self, app: ASGIApp, service: Service, routes: list[Any], page: Page | None = None):
+        self.app, self.service, self.routes, self.page = app, service, routes, page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,7 +61,8 @@ class Front:
             if int_or_zero(headers.get("x-stainless-retry-count")):
                 self.service.metrics.retries.inc()
             self.admit(scope, headers)
-            await self.app(scope, receive, answer)
+            page = self.page if self.is_page(scope["path"]) else None
+            await (self.app if page is None else page)(scope, receive, answer)
         except ApiError as error:
             if status == 0:
                 await error_response(error)(scope, receive, answer)
@@ -94,8 +96,11 @@ class Front:
         elif path.startswith(RESULTS):
             if "authorization" in headers:
                 scope["armchair_owner"] = self.service.keys.owner(headers["authorization"])
-        elif path not in OPEN:
+        elif path not in OPEN and not self.is_page(path):  # which asks for the key itself
             scope["armchair_owner"] = self.service.keys.owner(headers.get("authorization"))
+
+    def is_page(self, path: str) -> bool:
+        return self.page is not None and (path == ROOT or path.startswith(f"{ROOT}/"))
 
     def note(self, scope: Scope, id: str, status: int, seconds: float) -> None:
         route, method = self.route(scope), scope["method"] if scope["method"] in METHODS else "OTHER"
@@ -114,6 +119,8 @@ class Front:
 
     def route(self, scope: Scope) -> str:
         """The route's pattern: a path would let callers choose labels."""
+        if self.is_page(scope["path"]):
+            return ROOT
         for route in self.routes:
             if route.matches(scope)[0] != Match.NONE:
                 return route.path

@@ -39,9 +39,30 @@ class Keys:
             raise wrong_key(masked(match[1]))
         return owner_of(given)
 
+    def admit(self, key: str, until: float) -> str:
+        """What a browser keeps in the key's place, for any server with the same keys, until a time in seconds
+        since 1970. Raises ApiError 401.
+        """
+        owner = self.owner(f"Bearer {key}")
+        return _pass(_digest(key), owner, int(until))
+
+    def admitted(self, shown: str, now: float) -> str | None:
+        """Whose pass it is; None for one that is over or none of ours."""
+        match = re.fullmatch(r"([0-9]{1,12})-([0-9a-f]{8})-[0-9a-f]{64}", shown)
+        if match is None or int(match[1]) <= now:
+            return None
+        wanted = [_pass(digest, match[2], int(match[1])) for digest in self._digests]
+        mine = [owner_of(digest) == match[2] for digest in self._digests]
+        right = [hmac.compare_digest(shown, each) for each in wanted]
+        return match[2] if any(a and b for a, b in zip(mine, right, strict=True)) else None
+
 
 def owner_of(digest: bytes) -> str:
     return hashlib.sha256(b"owner " + digest).hexdigest()[:8]
+
+
+def _pass(digest: bytes, owner: str, until: int) -> str:
+    return f"{until}-{owner}-{hmac.new(digest, f'page {owner} {until}'.encode(), hashlib.sha256).hexdigest()}"
 
 
 def masked(key: str) -> str:

@@ -55,7 +55,9 @@ class Seat:
 
 
 class Pool:
-    """models: what the workers can do, name -> description, {} until one of them is ready."""
+    """models: what the workers can do, name -> description, {} until one of them is ready
+    words: the operations with words that they can do
+    """
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Pool:
     ):
         self.settings, self.queue, self.metrics, self.log, self.clock = settings, queue, metrics, log, clock
         self.models: dict[str, dict[str, Any]] = {}
+        self.words: list[str] = []
         self.failed: dict[str, str] = {}
         self.seats = [Seat(device) for device in settings.devices]
         self.runs = 0  # that were started
@@ -224,7 +227,7 @@ class Pool:
 
     def _greet(self, seat: Seat, header: dict[str, Any]) -> None:
         seat.ready, seat.deaths, seat.loaded = True, 0, header["loaded"]
-        self.models, self.failed = header["models"], header["failed"]
+        self.models, self.words, self.failed = header["models"], header["words"], header["failed"]
         self.queue.together = {name for name, model in self.models.items() if model["together"]}
         for name, model in self.models.items():
             if model["seconds"] is not None:

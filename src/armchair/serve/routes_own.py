@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -16,13 +17,14 @@ from armchair.serve.codecs import Pixels
 from armchair.serve.dialects import EXTENSIONS, FILES, OWN
 from armchair.serve.fields import Fields
 from armchair.serve.forms import Form
-from armchair.serve.orders import Order, Said
+from armchair.serve.orders import Order
 from armchair.serve.service import Service
 
 router = APIRouter(prefix="/v1/armchair")
 COMMON = EXTENSIONS | FILES | {"model", "size", "response_format"}
 MAX_FRAMES = 16
 MAX_SCORED = 16  # pictures, and texts
+MAX_SAID = 100  # user messages of a conversation
 
 
 @router.post("/complete", openapi_extra=schemas.COMPLETE, responses=schemas.IMAGES)
@@ -114,15 +116,35 @@ async def score(request: Request) -> Response:
     return await say(request, "score", {"prompts": prompts}, tuple(one for (one,) in found))
 
 
-@router.post("/chat", openapi_extra=schemas.CHAT, responses=schemas.TEXT)
+@router.post("/chat", openapi_extra=schemas.CHAT, responses=schemas.IMAGES)
 async def chat(request: Request) -> Response:
-    """Draw in a conversation (DALL·E 3)."""
+    """Draw in a conversation: what its user messages come to, one after another. With the seed of the last
+    reply, what was not mentioned stays alike.
+    """
     async with sent(request) as (fields, _):
-        fields.only({"messages"})
-        messages = fields.raw("messages")
-        if not isinstance(messages, list) or not messages:
-            raise errors.missing("messages")
-    return await say(request, "chat", {"messages": messages})
+        target = take(request, fields, "generate", "dalle3", {"messages", "n"})
+        requests = fields.spoken("messages", OWN.prompt, MAX_SAID)
+        call = read(fields, target, extras={})
+    service = service_of(request)
+    await service.judge(requests)
+    extras = chatting(service, target, requests, call.expand)
+    scene = await service.said(submit(request, Order(operation="chat", model="", rows=1, extras=extras)))
+    revised = scene["revised_prompt"]
+    found = {} if revised is None else {"revised": revised}
+    call = replace(call, prompt=scene["prompt"], extras=found, expand=None)
+    return await draw(request, call, "generate", ())
+
+
+def chatting(service: Service, target: Target, requests: list[str], expand: str | None) -> dict[str, Any]:
+    """What a worker needs to settle a conversation. expand: None is what the model likes best."""
+    about = target.about
+    usual = "builtin" if about["expands"] and "expand" in service.pool.words else "off"
+    spoken = about["languages"]
+    return {
+        "requests": requests,
+        "expand": usual if expand is None else expand,
+        "language": "en" if spoken and "ko" not in spoken else None,
+    }
 
 
 @router.get("/requests/{id}", responses=schemas.STANDING)
@@ -188,7 +210,7 @@ async def needed(service: Service, form: Form, name: str) -> tuple[Pixels]:
 async def draw(
     request: Request, call: Call, operation: str, found: tuple[Pixels, ...], rows: int | None = None
 ) -> Response:
-    texts = [call.prompt, *(str(call.extras.get(name, "")) for name in ("source", "target"))]
+    texts = [call.prompt, *(str(call.extras.get(name, "")) for name in ("source", "target", "revised"))]
     await service_of(request).judge(texts)
     return await pictures(request, call, call.order(operation, found, rows))
 
@@ -200,14 +222,7 @@ async def say(
     order = Order(operation=operation, model="", rows=1, extras=extras, pictures=found)
     ticket = submit(request, order)
 
-    async def answer() -> Any:
-        value: Any = None
-        async for event in service_of(request).events(ticket):
-            if isinstance(event, Said):
-                value = event.value
-        return value
-
-    return await unless_gone(request, answer())
+    return await unless_gone(request, service_of(request).said(ticket))
 
 
 def _only(data: bytes) -> Form:

@@ -6,14 +6,29 @@ from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from armchair.serve import errors, schemas
 from armchair.serve.answers import RESULTS
 from armchair.serve.asking import owner_of, service_of
 from armchair.serve.keys import ANYONE
+from armchair.serve.page.door import ROOT
 
 router = APIRouter()
+
+
+@router.get("/", include_in_schema=False)
+async def root(request: Request) -> Response:
+    """The page, where there is one."""
+    if not service_of(request).settings.page:
+        raise errors.no_url(request.method, "/")
+    return RedirectResponse(ROOT, 307)
+
+
+@router.get("/favicon.ico", include_in_schema=False)
+async def icon() -> Response:
+    """Browsers ask for it unasked."""
+    return Response(status_code=204)
 
 
 @router.get("/v1/models", responses=schemas.MODELS)

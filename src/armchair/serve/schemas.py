@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from armchair.serve.dialects import DALLE2, DALLE3, GPT_IMAGE, KNOWN_SIZES, OWN
+from armchair.serve.fields import ROLES
 
 Schema = dict[str, Any]
 
@@ -144,7 +145,13 @@ CAPTION = body(FORM, {"image": PICTURE, "long": FLAG, "language": choice("en", "
 EXPAND = body(JSON, {"prompt": PROMPT}, "prompt")
 SCORED = {"image": {**PICTURE, "description": "Several as image[]"}, "prompt": PROMPT}  # several as prompt[]
 SCORE = body(FORM, SCORED, "image", "prompt")
-CHAT = body(JSON, {"messages": {"type": "array", "minItems": 1, "items": {"type": "object"}}}, "messages")
+MESSAGE: Schema = {
+    "type": "object",
+    "required": ["role", "content"],
+    "properties": {"role": {"enum": list(ROLES)}, "content": text(OWN.prompt, null=False)},
+}
+MESSAGES: Schema = {"type": "array", "minItems": 1, "items": MESSAGE, "description": "One must be a user's"}
+CHAT = body(JSON, {"messages": MESSAGES, "n": COUNT, **OWN_SHARED}, "messages")
 
 IMAGE: Schema = {
     "type": "object",

@@ -129,6 +129,14 @@ class Service:
         finally:
             self.leave(ticket)
 
+    async def said(self, ticket: Ticket) -> Any:
+        """The answer to a ticket with words. Raises ApiError."""
+        value: Any = None
+        async for event in self.events(ticket):
+            if isinstance(event, Said):
+                value = event.value
+        return value
+
     def leave(self, ticket: Ticket) -> None:
         """Nobody waits for this ticket any more."""
         self.pool.cancel(ticket)

@@ -24,6 +24,7 @@ class Settings:
     port: int = 8000
     keys: tuple[str, ...] = field(default=(), repr=False)  # API keys; without one only this machine may call
     public_url: str | None = None  # what result URLs start with; None: the address that the caller used
+    page: bool = True  # whether there is one at /ui
     cors: tuple[str, ...] = ()  # origins whose pages may call
     policy: str | None = None  # "module:function" of a prompt, True where it may be drawn
     banned_words: str | None = None  # a file with a word or phrase a line

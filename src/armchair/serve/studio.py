@@ -55,23 +55,49 @@ def options(artist: Artist) -> dict[str, dict[str, Any]]:
     return {name: dict(own.get(name, artist.pipeline.defaults)) for name in artist.operations}
 
 
+def says() -> list[str]:
+    """The operations of `words` that the bundles here can do."""
+    from armchair.artist.expansion import WRITER
+    from armchair.artist.language import CAPTIONER
+    from armchair.artist.scores import CLIP
+
+    needs = {"caption": (CAPTIONER, "captioner"), "expand": (WRITER, "writer"), "score": (CLIP, "clip")}
+    return ["chat", *(name for name, (bundle, kind) in needs.items() if _is_here(bundle, kind))]
+
+
 def words(operation: str, arguments: Mapping[str, Any], pictures: Sequence[Image.Image], device: str) -> Any:
     """caption, expand, score, chat: the result as plain JSON. Raises ArmchairError."""
     from armchair import artist
 
     if operation == "caption":
-        text = artist.caption(pictures[0], long=arguments["long"], language=arguments["language"])
+        text = artist.caption(
+            pictures[0], long=arguments["long"], language=arguments["language"], device=device
+        )
         return {"text": text}
     if operation == "expand":
-        return {"text": artist.expand(arguments["prompt"], writer=arguments["writer"])}
+        return {"text": artist.expand(arguments["prompt"], writer=arguments["writer"], device=device)}
     if operation == "score":
         from armchair.artist.scores import check_texts
 
         scores: Any = _clip(device).score(list(pictures), check_texts(arguments["prompts"]))
         return {"scores": scores.tolist()}
     if operation == "chat":
-        artist.chat()
+        from armchair.artist.conversation import settled
+
+        scene = settled(arguments["requests"], arguments["expand"], arguments["language"])
+        return {"prompt": scene.prompt, "revised_prompt": scene.revised_prompt}
     raise Unsupported(f"no operation {operation!r}")
+
+
+def _is_here(name: str, kind: str) -> bool:
+    from armchair.artist.find import find
+    from armchair.core.bundle import Bundle
+    from armchair.core.errors import ArmchairError
+
+    try:
+        return Bundle.open(find(name)).kind == kind
+    except ArmchairError:
+        return False
 
 
 @cache

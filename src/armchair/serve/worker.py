@@ -86,7 +86,8 @@ class Worker:
             except ArmchairError as error:
                 failed[name] = str(error)
         ordered = {name: found[name] for name in names if name in found}
-        self.say("hello", models=ordered, failed=failed, loaded=list(self.models))
+        words = self.studio.says()
+        self.say("hello", models=ordered, words=words, failed=failed, loaded=list(self.models))
         while True:
             frame = self.inbox.get()
             self.run(frame)
@@ -102,6 +103,8 @@ class Worker:
             "sizes": artist.sizes,
             "options": self.studio.options(artist),
             "digest": artist.bundle.digest,
+            "languages": list(getattr(artist.pipeline, "languages", ())),
+            "expands": bool(getattr(artist.pipeline, "expands", False)),  # it likes prompts written out
             "together": hasattr(artist, "draw_all") and bool(getattr(artist.pipeline, "together", False)),
             "seconds": self.probe(artist) if "generate" in artist.operations else None,
         }

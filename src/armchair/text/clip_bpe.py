@@ -127,14 +127,19 @@ class ClipBPE:
         bytes_of = {letter: byte for byte, letter in zip(_bytes(), _alphabet(), strict=True)}
         found = bytearray()
         for token in ids:
-            name = self._tokenizer.id_to_token(token)
-            if name is None:
-                raise BadInput(f"token {token} is outside the vocabulary 0..{self.vocab + 1}")
+            name = self.piece(token)
             if name in (START, END):
                 continue
             found += bytes(bytes_of[letter] for letter in name.removesuffix(SUFFIX))
             found += b" " if name.endswith(SUFFIX) else b""
         return found.decode("utf-8", errors="replace").strip()
+
+    def piece(self, token: int) -> str:
+        """How an id is written in the vocabulary. Raises BadInput for an unknown one."""
+        name = self._tokenizer.id_to_token(token)
+        if name is None:
+            raise BadInput(f"token {token} is outside the vocabulary 0..{self.vocab + 1}")
+        return name
 
     def files(self) -> tuple[bytes, bytes]:
         """vocab.json and merges.txt, as Hugging Face folders hold them."""

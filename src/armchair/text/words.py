@@ -66,3 +66,13 @@ def _seen(word: str, known: Collection[str]) -> bool:
         stems = [word[: -len(end)] for end in ("'s", "’s", "es", "s") if word.endswith(end)]
         stems += [word + "s", word + "es"]
     return any(stem and stem in known for stem in stems)
+
+
+def capitals(text: str) -> str:
+    """A text of whole sentences with their first letters as capitals, which tokenizers drop; others as they
+    are.
+    """
+    text = text.strip()
+    if not text.endswith((".", "!", "?")):
+        return text
+    return re.sub(r"(^|[.!?] )([a-z])", lambda found: found[1] + found[2].upper(), text)

@@ -23,7 +23,11 @@ class UpsamplerConfig:
     times: int = 1000  # time steps of training; 1: the mean of all pictures that could be, in one step
     predicts: Kind = "eps"
     residual: float = 0.0  # above 0: the noisy sample is (picture - enlarged) / residual. 0: the picture
-    steps: str = "27"  # of DDIM where none are given, a word of Schedule.respace
+    steps: str = "27"  # where none are given, a word of Schedule.respace
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    kernel: Literal["bicubic", "smooth"] = "bicubic"  # smooth: bicubic with -0.5 in place of -0.75 (Karlo)
+    rounded: bool = True  # the small picture is rounded to 8 bits first, as in GLIDE
+    last: bool = False  # a network of its own for the last step (Karlo)
 
     def __post_init__(self) -> None:
         if self.low < 1 or self.size % self.low:

@@ -22,14 +22,20 @@ class Upsampler(nn.Module):
         super().__init__()
         self.config = config
         self.unet = UNet(config.unet)
+        self.last = UNet(config.unet) if config.last else None
 
-    def forward(self, x: Tensor, t: Tensor, guide: Tensor) -> Tensor:
-        """x (B, 3, H, W) noisy sample, t (B,), guide (B, 3, H, W) from `enlarge` -> (B, 3, H, W)"""
-        return self.unet(torch.cat([x, guide.to(x)], dim=1), t)
+    def forward(self, x: Tensor, t: Tensor, guide: Tensor, last: bool = False) -> Tensor:
+        """x (B, 3, H, W) noisy sample, t (B,), guide (B, 3, H, W) from `enlarge` -> (B, 3, H, W)
+
+        last: this is the last step, for which there may be a network of its own.
+        """
+        net = self.last if last and self.last is not None else self.unet
+        return net(torch.cat([x, guide.to(x)], dim=1), t)
 
     def enlarge(self, low: Tensor) -> Tensor:
         """low (B, 3, h, w) -> (B, 3, H, W), bicubic"""
-        return F.interpolate(low, scale_factor=self.config.factor, mode="bicubic")
+        smooth = self.config.kernel == "smooth"  # torch's other kernel comes with its antialiasing
+        return F.interpolate(low, scale_factor=self.config.factor, mode="bicubic", antialias=smooth)
 
     def to_sample(self, picture: Tensor, guide: Tensor) -> Tensor:
         """(B, 3, H, W) each -> what diffusion works on"""

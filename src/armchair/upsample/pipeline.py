@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
 from armchair.core.config import from_json
 from armchair.core.errors import BadInput, BundleError
-from armchair.core.packing import fill_module
+from armchair.core.parts import load_network
 from armchair.core.rng import SeedBatch
 from armchair.core.step import Preview
 from armchair.diffusion.prediction import Denoiser, clipped, denoiser
-from armchair.diffusion.samplers import ddim
+from armchair.diffusion.samplers import ddim, ddpm
+from armchair.diffusion.schedule import Schedule
 from armchair.upsample.config import UpsamplerConfig
 from armchair.upsample.network import Upsampler
 
@@ -51,11 +52,8 @@ class UpsamplerModel:
                 f"{bundle.folder}: no upsampler to {size} px; it has {', '.join(held) or 'none'}"
             )
         config = from_json(UpsamplerConfig, bundle.config(name), name)
-        with torch.device("meta"):  # no random weights that the bundle's would replace
-            net = Upsampler(config)
-        fill_module(net, bundle.tensors(name), f"{bundle.name}/{name}")
-        net.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return cls(net.to(device, dtype))
+        net = load_network(bundle, name, lambda: Upsampler(config), device, dtype)
+        return cls(cast(Upsampler, net))
 
     def draw(self, images: Tensor, seeds: SeedBatch, steps: int | str | None = None) -> Tensor:
         """images (B, 3, h, w) in 0..1 -> (B, 3, H, W) in 0..1"""
@@ -75,23 +73,26 @@ class UpsamplerModel:
         schedule = config.levels().respace(config.steps if steps is None else steps)
         self._check(images)
         device = next(self.net.parameters()).device
-        low = (images.to(device).float().clamp(0, 1) * 255).round() / 127.5 - 1
+        low = images.to(device).float().clamp(0, 1)
+        low = (low * 255).round() / 127.5 - 1 if config.rounded else low * 2 - 1
         shown = (self.net.enlarge(low).clamp(-1, 1) + 1) / 2  # (B, 3, H, W)
         total = len(images) * len(schedule)
         for row in range(len(images)):
             guide = self.net.enlarge(low[row : row + 1])
-            x = seeds.subset(slice(row, row + 1)).normal(*guide.shape[1:]).to(device)
-            for step in ddim(self._denoiser(guide, schedule), x, schedule):
+            own, denoise = seeds.subset(slice(row, row + 1)), self._denoiser(guide, schedule)
+            x = own.normal(*guide.shape[1:]).to(device)
+            ddpm_steps = config.sampler == "ddpm"
+            for step in ddpm(denoise, x, schedule, own) if ddpm_steps else ddim(denoise, x, schedule):
                 shown = shown.clone()
                 shown[row] = (self.net.to_picture(step.x0[0], guide[0]) + 1) / 2
                 yield Preview(row * len(schedule) + step.index, total, shown)
 
-    def _denoiser(self, guide: Tensor, schedule) -> Denoiser:
+    def _denoiser(self, guide: Tensor, schedule: Schedule) -> Denoiser:
         """For one picture: x0 is kept where pixels can be."""
-        dtype = next(self.net.parameters()).dtype
+        dtype, end = next(self.net.parameters()).dtype, int(schedule.times[0])
 
         def output(x: Tensor, t: Tensor) -> Tensor:
-            return self.net(x.to(dtype), t, guide.to(dtype))
+            return self.net(x.to(dtype), t, guide.to(dtype), last=int(t[0]) == end)
 
         denoise = denoiser(output, schedule, self.config.predicts)
         if self.config.residual == 0:

@@ -19,17 +19,25 @@ if TYPE_CHECKING:
 PIPELINES = {
     "dalle1": "armchair.dalle1.pipeline:Dalle1",
     "dalle2": "armchair.dalle2.pipeline:Dalle2",
+    "dalle3": "armchair.dalle3.pipeline:Dalle3",
 }
 
 NETWORKS = {  # the class of a network's config -> the network
     "armchair.clip.config:ClipConfig": "armchair.clip.network:Clip",
+    "armchair.clip.config:ClipTextConfig": "armchair.clip.network:ClipText",
     "armchair.dalle1.config:DVAEConfig": "armchair.dalle1.dvae:DVAE",
     "armchair.dalle1.config:TransformerConfig": "armchair.dalle1.transformer:Dalle1Transformer",
     "armchair.dalle2.config:ArPriorConfig": "armchair.dalle2.ar_prior:ArPrior",
+    "armchair.dalle2.config:ClipDecoderConfig": "armchair.dalle2.clip_decoder:ClipDecoder",
     "armchair.dalle2.config:DecoderConfig": "armchair.dalle2.decoder:Decoder",
     "armchair.dalle2.config:PriorConfig": "armchair.dalle2.prior:Prior",
+    "armchair.dalle3.captioner_config:CaptionerConfig": "armchair.dalle3.captioner:Captioner",
+    "armchair.dalle3.config:ConsistencyConfig": "armchair.dalle3.consistency:ConsistencyDecoder",
+    "armchair.dalle3.config:LatentConfig": "armchair.dalle3.denoiser:LatentNet",
     "armchair.judge.config:JudgeConfig": "armchair.judge.network:Judge",
+    "armchair.nn.autoencoder:AutoencoderConfig": "armchair.nn.autoencoder:Autoencoder",
     "armchair.upsample.config:UpsamplerConfig": "armchair.upsample.network:Upsampler",
+    "armchair.writer.config:WriterConfig": "armchair.writer.network:Writer",
 }
 
 

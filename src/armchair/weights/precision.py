@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from armchair.core.device import DTYPES
 from armchair.core.errors import BadInput, nearest
-
-DTYPES = {
-    "float32": torch.float32,
-    "fp32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "bf16": torch.bfloat16,
-    "float16": torch.float16,
-    "fp16": torch.float16,
-}
 
 
 def dtype_named(name: str, *others: str) -> torch.dtype | None:

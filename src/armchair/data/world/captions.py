@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,8 @@ def entry(concept: Concept) -> Entry:
 
 
 @cache
-def _vocabulary() -> Vocabulary:
+def caption_vocabulary() -> Vocabulary:
+    """The caption words of every concept, by its name."""
     return {concept.name: entry(concept) for concept in load_concepts()}
 
 
@@ -64,21 +65,34 @@ def _frames(language: str, part: tuple[int | None, int | None, int | None]) -> t
     return tuple(wording.parse_frame(frame) for frame in FRAMES[language][slice(*part)])
 
 
-def caption(scene: Scene, kind: str, language: str, rng: random.Random, frames: slice | None = None) -> str:
+@cache
+def _usual_vocabulary() -> Vocabulary:
+    """The first, usual word of every concept alone."""
+    return {name: replace(e, en=e.en[:1], ko=e.ko[:1]) for name, e in caption_vocabulary().items()}
+
+
+def caption(
+    scene: Scene,
+    kind: str,
+    language: str,
+    rng: random.Random,
+    frames: slice | None = None,
+    usual: bool = False,
+) -> str:
     """One caption of the scene; the same state of `rng` gives the same words.
 
     kind "alt": web-like, partly wrong or missing (rates in `alt_text.AltRates`).
     kind "short": true. Always says every thing, tints other than natural, counts above one, relations and the
     word on a sign; style and background in about half of the captions each.
     kind "long": true, 15 to 80 words (12 to 80 eojeol in Korean); also says placement, background and style.
-    `frames` takes a part of FRAMES_EN or FRAMES_KO, so that a test can hold frames out.
+    `frames` takes a part of FRAMES_EN or FRAMES_KO, so that a test can hold frames out; `usual` takes the
+    first word of each concept alone.
 
     Raises BadInput for an unknown kind or language.
     """
-    if language not in LANGUAGES:
-        raise BadInput(f"no captions in language {language!r}; there are {', '.join(LANGUAGES)}")
+    _check_language(language)
     module = captions_en if language == "en" else captions_ko
-    vocabulary = _vocabulary()
+    vocabulary = _usual_vocabulary() if usual else caption_vocabulary()
     if kind == "short":
         return module.short(scene, vocabulary, rng)
     if kind == "alt":
@@ -87,6 +101,22 @@ def caption(scene: Scene, kind: str, language: str, rng: random.Random, frames: 
         raise BadInput(f"no captions of kind {kind!r}; there are {', '.join(KINDS)}.{nearest(kind, KINDS)}")
     part = (None, None, None) if frames is None else (frames.start, frames.stop, frames.step)
     return module.long(scene, vocabulary, rng, _frames(language, part))
+
+
+def _check_language(language: str) -> None:
+    if language not in LANGUAGES:
+        raise BadInput(f"no captions in language {language!r}; there are {', '.join(LANGUAGES)}")
+
+
+def subject(scene: Scene, language: str, rng: random.Random) -> str:
+    """The main subject alone, with its colour and count: "a red apple", "고양이 두 마리".
+
+    Raises BadInput for an unknown language.
+    """
+    _check_language(language)
+    main = replace(scene, things=scene.things[:1], relations=(), sign=None)
+    module = captions_en if language == "en" else captions_ko
+    return module.Telling(main, caption_vocabulary(), rng).named[0].full
 
 
 def concept_words(name: str, language: str) -> tuple[str, ...]:

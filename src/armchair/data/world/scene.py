@@ -205,6 +205,22 @@ class WorldConfig:
         )
 
 
+def shipped_mix() -> WorldConfig:
+    """What the shipped DALL·E 2 and 3 learn to draw: fewer things, plainer than the whole world."""
+    return WorldConfig(
+        size=64,
+        concepts=96,
+        single=0.55,
+        counting=0.2,
+        pairs=0.65,
+        crowds=0.15,
+        natural=0.65,
+        plain=0.75,
+        signs=0.02,
+        styles={"glossy": 0.5, "soft": 0.15, "flat": 0.15, "line": 0.05, "sticker": 0.15},
+    )
+
+
 class Tables(NamedTuple):
     names: tuple[str, ...]
     doers: tuple[str, ...]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from armchair.clip.config import ClipConfig, ViTConfig
+from armchair.clip.config import ClipConfig, TextConfig, ViTConfig
 from armchair.clip.preprocess import MEAN, STD
 from armchair.core.bundle import Bundle
 from armchair.core.config import from_json
@@ -17,8 +17,8 @@ from armchair.text.bpe import BPE
 from armchair.text.clip_bpe import END, START, ClipBPE
 from armchair.text.tokenizer import load_tokenizer
 from armchair.weights.exporting.files import save_json, save_tensors
-from armchair.weights.importing.clip_tables import HUGGING_FACE
-from armchair.weights.importing.table import revert
+from armchair.weights.tables.clip import HUGGING_FACE
+from armchair.weights.tables.keys import revert
 
 
 def export(bundle: Bundle, folder: Path, dtype: torch.dtype) -> None:
@@ -33,25 +33,14 @@ def export(bundle: Bundle, folder: Path, dtype: torch.dtype) -> None:
     save_json(folder / "config.json", hf_config(config, config.image, dtype))
     save_json(folder / "preprocessor_config.json", pixels(config.image_size))
     tokenizer = load_tokenizer(bundle.bytes("text"))
-    for name, data in tokenizer_files(tokenizer, config).items():
+    for name, data in tokenizer_files(tokenizer, config.text).items():
         (folder / name).write_bytes(data)
 
 
 def hf_config(config: ClipConfig, image: ViTConfig, dtype: torch.dtype) -> dict[str, Any]:
     """config.json of a CLIPModel."""
-    shared = {"hidden_act": "quick_gelu" if config.quick_gelu else "gelu", "layer_norm_eps": 1e-5}
     text = config.text
-
-    def tower(width: int, depth: int, heads: int) -> dict[str, Any]:
-        return {
-            "hidden_size": width,
-            "intermediate_size": 4 * width,
-            "num_hidden_layers": depth,
-            "num_attention_heads": heads,
-            "projection_dim": config.embed,
-            **shared,
-        }
-
+    ends = (config.embed, config.quick_gelu)
     return {
         "architectures": ["CLIPModel"],
         "model_type": "clip",
@@ -60,7 +49,7 @@ def hf_config(config: ClipConfig, image: ViTConfig, dtype: torch.dtype) -> dict[
         "logit_scale_init_value": 2.6592,
         "text_config": {
             "model_type": "clip_text_model",
-            **tower(text.width, text.depth, text.heads),
+            **tower(text.width, text.depth, text.heads, *ends),
             "vocab_size": text.vocab,
             "max_position_embeddings": text.length,
             "bos_token_id": text.start,
@@ -69,10 +58,23 @@ def hf_config(config: ClipConfig, image: ViTConfig, dtype: torch.dtype) -> dict[
         },
         "vision_config": {
             "model_type": "clip_vision_model",
-            **tower(image.width, image.depth, image.heads),
+            **tower(image.width, image.depth, image.heads, *ends),
             "image_size": config.image_size,
             "patch_size": image.patch,
         },
+    }
+
+
+def tower(width: int, depth: int, heads: int, embed: int, quick_gelu: bool) -> dict[str, Any]:
+    """What the configs of both towers have."""
+    return {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": depth,
+        "num_attention_heads": heads,
+        "projection_dim": embed,
+        "hidden_act": "quick_gelu" if quick_gelu else "gelu",
+        "layer_norm_eps": 1e-5,
     }
 
 
@@ -94,10 +96,10 @@ def pixels(size: int) -> dict[str, Any]:
     }
 
 
-def tokenizer_files(tokenizer: BPE | ClipBPE, config: ClipConfig) -> dict[str, bytes]:
-    """What a tokenizer's folder holds, by file name."""
-    length = config.text.length
-    specials = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
+def tokenizer_files(tokenizer: BPE | ClipBPE, text: TextConfig, pad: str = END) -> dict[str, bytes]:
+    """What a tokenizer's folder holds, by file name. pad: the piece that fills a row."""
+    length = text.length
+    specials = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": pad}
     found = {"special_tokens_map.json": specials}
     if isinstance(tokenizer, ClipBPE):
         vocab, merges = tokenizer.files()
@@ -105,17 +107,17 @@ def tokenizer_files(tokenizer: BPE | ClipBPE, config: ClipConfig) -> dict[str, b
         named = {"vocab.json": vocab, "merges.txt": merges}
     else:
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": length, **specials}
-        named = {"tokenizer.json": fast_file(tokenizer, config)}
+        named = {"tokenizer.json": fast_file(tokenizer, text)}
     texts = {**found, "tokenizer_config.json": settings}
     return {**named, **{name: json.dumps(value, indent=2).encode() for name, value in texts.items()}}
 
 
-def fast_file(bpe: BPE, config: ClipConfig) -> bytes:
+def fast_file(bpe: BPE, text: TextConfig) -> bytes:
     """Our BPE as a tokenizer.json that adds start and end of text. Its normaliser is ours but for the mending
     of broken characters, which that format has not.
     """
     data = json.loads(bpe.save())
-    ids = {START: config.text.start, END: config.text.end}
+    ids = {START: text.start, END: text.end}
     data["model"]["vocab"] |= ids
     data["added_tokens"] = [
         {

@@ -15,11 +15,11 @@ from armchair.core.config import to_json
 from armchair.core.errors import BadInput, Unsupported
 from armchair.core.tensorfile import Lazy
 from armchair.text.clip_bpe import SUFFIX, ClipBPE
-from armchair.weights.importing import clip_tables as tables
 from armchair.weights.importing.plan import Format, Options, Plan
 from armchair.weights.importing.source import TORCH, Source
-from armchair.weights.importing.table import Table, Unfit, fit
 from armchair.weights.kinds import network_on_meta
+from armchair.weights.tables import clip as tables
+from armchair.weights.tables.keys import Table, Unfit, fit
 
 LICENCE = "MIT (OpenAI, https://github.com/openai/CLIP)"
 ACTIVATIONS = {"quick_gelu": True, "gelu": False}
@@ -245,18 +245,22 @@ def is_single(source: Source) -> bool:
 # -- all three ---------------------------------------------------------------------------------------------
 
 
-def tokenizer(source: Source, options: Options, vocab: int) -> ClipBPE:
-    """From the person's file of merges, else from the source. Raises BadInput where there is neither."""
+def tokenizer(source: Source, options: Options, vocab: int, folder: str = "") -> ClipBPE:
+    """From the person's file of merges, else from the source, where it lies in `folder`. Raises BadInput
+    where there is neither.
+    """
+    start = f"{folder}/" if folder else ""
+    files = [f"{start}vocab.json", f"{start}merges.txt"]
     if options.merges is not None:
         try:
             data = options.merges.read_bytes()
         except OSError as error:
             raise BadInput(f"--merges {options.merges}: {error.strerror}") from error
         return ClipBPE.from_merges(data, vocab)
-    if source.has("vocab.json", "merges.txt"):
-        found = ClipBPE.from_files(source.bytes("vocab.json"), source.bytes("merges.txt"))
-    elif source.has("tokenizer.json"):
-        model = source.json("tokenizer.json").get("model", {})
+    if source.has(*files):
+        found = ClipBPE.from_files(*(source.bytes(name) for name in files))
+    elif source.has(f"{start}tokenizer.json"):
+        model = source.json(f"{start}tokenizer.json").get("model", {})
         if model.get("end_of_word_suffix") != SUFFIX:
             raise Unsupported(f"{source.name}: tokenizer.json is not CLIP's kind of tokenizer")
         pairs = [pair if isinstance(pair, str) else " ".join(pair) for pair in model.get("merges", [])]

@@ -12,8 +12,8 @@ from armchair.core.tensorfile import Lazy
 from armchair.dalle1.config import DVAEConfig
 from armchair.weights.importing.plan import Format, Options, Plan
 from armchair.weights.importing.source import Source
-from armchair.weights.importing.table import Unfit, fit, row
 from armchair.weights.kinds import network_on_meta
+from armchair.weights.tables.keys import Unfit, fit, row
 
 HALVES = ("encoder", "decoder")
 ENDINGS = (".pkl", ".pt", ".pth", ".safetensors")

@@ -18,6 +18,8 @@ class Options:
 
     merges: Path | None = None  # CLIP's file of merges
     activation: str | None = None  # of CLIP's transformers: quick_gelu or gelu
+    clip: Path | None = None  # a folder with CLIP's image tower
+    prediction: str | None = None  # of a latent U-Net: eps or v
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,8 @@ class Plan:
     licence: str | None = None  # of the published weights, where the source says none
     languages: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    exact: frozenset[str] = frozenset()  # COMPONENT/TENSOR that keeps its type whatever is asked for
+    others: Mapping[str, Any] = field(default_factory=dict[str, Any])  # origins of what options named
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,13 +13,20 @@ from torch import Tensor
 from armchair.core.bundle import Bundle, Component, Streamed, save_bundle
 from armchair.core.errors import BadInput
 from armchair.core.tensorfile import Lazy
-from armchair.weights.importing import clip, dvae
+from armchair.weights.importing import clip, compvis, dvae, karlo, latent, unclip
 from armchair.weights.importing.plan import Format, Options, Plan
 from armchair.weights.importing.source import Source, open_source
-from armchair.weights.importing.table import Unfit
 from armchair.weights.precision import dtype_named
+from armchair.weights.tables.keys import Unfit
 
-FORMATS: tuple[Format, ...] = (dvae.FORMAT, *clip.FORMATS)
+FORMATS: tuple[Format, ...] = (
+    dvae.FORMAT,
+    unclip.FORMAT,
+    karlo.FORMAT,
+    *latent.FORMATS,
+    compvis.FORMAT,
+    *clip.FORMATS,
+)
 UNKNOWN = "unknown: ask where these weights come from"
 
 
@@ -61,7 +68,14 @@ def import_weights(
         components=_in_dtype(plan, stored),
         languages=plan.languages,
         licence=next(text for text in (licence, stated, plan.licence, UNKNOWN) if text is not None),
-        trained={"imported": {"format": found.name, **source.origin(), "dropped": dict(plan.dropped)}},
+        trained={
+            "imported": {
+                "format": found.name,
+                **source.origin(),
+                **({"others": dict(plan.others)} if plan.others else {}),
+                "dropped": dict(plan.dropped),
+            }
+        },
         scores={},
         defaults=plan.defaults,
     )
@@ -83,7 +97,13 @@ def _in_dtype(plan: Plan, dtype: torch.dtype | None) -> Mapping[str, Component |
     if dtype is None:
         return plan.components
     return {
-        name: replace(part, tensors={key: _cast(key, value, dtype) for key, value in part.tensors.items()})
+        name: replace(
+            part,
+            tensors={
+                key: value if f"{name}/{key}" in plan.exact else _cast(key, value, dtype)
+                for key, value in part.tensors.items()
+            },
+        )
         if isinstance(part, Streamed)
         else part
         for name, part in plan.components.items()

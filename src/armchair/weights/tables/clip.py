@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from armchair.weights.importing.table import Drop, Row, Stack, Table, Transpose, row
+from armchair.weights.tables.keys import Drop, Fill, Row, Stack, Table, Transpose, row
 
 
 def _openai_blocks(theirs: str, ours: str) -> list[Row]:
@@ -94,3 +94,4 @@ HUGGING_FACE: Table = (
     Drop("text_model.embeddings.position_ids", "positions count up from 0"),
     Drop("vision_model.embeddings.position_ids", "positions count up from 0"),
 )
+NO_SCALE = Fill("logit_scale", 4.6052, "towers published one by one have none: that of OpenAI's CLIPs")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,6 +85,21 @@ class Reshape:
 
 
 @dataclass(frozen=True)
+class Fastest:
+    """Rows (W, parts) with the part as the fastest axis become (parts, W), flat on both sides."""
+
+    parts: int
+
+    def there(self, theirs: list[Tensor]) -> list[Tensor]:
+        x = theirs[0]
+        return [x.reshape(-1, self.parts, *x.shape[1:]).transpose(0, 1).reshape(x.shape)]
+
+    def back(self, ours: list[Tensor]) -> list[Tensor]:
+        x = ours[0]
+        return [x.reshape(self.parts, -1, *x.shape[1:]).transpose(0, 1).reshape(x.shape)]
+
+
+@dataclass(frozen=True)
 class PerHead:
     """Rows that lie head by head, (q of head 1, k of head 1, v of head 1, q of head 2 ...), become thirds
     (GLIDE, ADM, Karlo). parts: 3 for q, k, v; 2 for k, v. A 1-wide convolution's last axis goes.
@@ -92,6 +107,7 @@ class PerHead:
 
     parts: int
     head_width: int = 64
+    convolution: bool = True
 
     def there(self, theirs: list[Tensor]) -> list[Tensor]:
         x = theirs[0]  # (heads * parts * d, ...)
@@ -102,7 +118,7 @@ class PerHead:
     def back(self, ours: list[Tensor]) -> list[Tensor]:
         x = ours[0]
         heads = x.reshape(self.parts, -1, self.head_width, *x.shape[1:]).transpose(0, 1).reshape(x.shape)
-        return [heads.unsqueeze(-1) if x.ndim > 1 else heads]
+        return [heads.unsqueeze(-1) if self.convolution and x.ndim > 1 else heads]
 
 
 @dataclass(frozen=True)
@@ -124,10 +140,10 @@ class Drop:
 
 @dataclass(frozen=True)
 class Fill:
-    """A tensor of ours that theirs has not: the number that it is filled with, and why."""
+    """A tensor of ours that theirs has not: the number, or the numbers, that it is filled with, and why."""
 
     ours: str
-    value: float
+    value: float | tuple[float, ...]
     reason: str
 
 
@@ -139,6 +155,18 @@ def row(theirs: str | tuple[str, ...], ours: str | tuple[str, ...], how: How = C
     one = (theirs,) if isinstance(theirs, str) else theirs
     other = (ours,) if isinstance(ours, str) else ours
     return Row(one, other, how)
+
+
+def under(table: Table, theirs: str, ours: str) -> Table:
+    """A table for a network that lies within others: what stands before all names on either side."""
+    return tuple(
+        Row(tuple(theirs + x for x in entry.theirs), tuple(ours + x for x in entry.ours), entry.how)
+        if isinstance(entry, Row)
+        else Drop(theirs + entry.theirs, entry.reason)
+        if isinstance(entry, Drop)
+        else Fill(ours + entry.ours, entry.value, entry.reason)
+        for entry in table
+    )
 
 
 @dataclass(frozen=True)
@@ -221,10 +249,34 @@ def revert(table: Table, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def _filled(like: Tensor, value: float) -> Lazy:
-    return Lazy(
-        like.dtype, tuple(like.shape), lambda: torch.full(like.shape, value, dtype=like.dtype, device="cpu")
-    )
+def patch(
+    table: Table, ours: Mapping[str, Tensor], changes: Mapping[str, Callable[[Tensor], Tensor]]
+) -> dict[str, Tensor]:
+    """Change some tensors by their foreign names -> those of ours that become others, under our names. Raises
+    Unfit for a name that the table does not know.
+    """
+    groups: dict[tuple[int, tuple[str, ...]], dict[int, Callable[[Tensor], Tensor]]] = {}
+    for key, change in changes.items():
+        found = _find(table, key)
+        if found is None or not isinstance(table[found[0]], Row):
+            raise Unfit(f"there is no {key}")
+        groups.setdefault((found[0], found[2]), {})[found[1]] = change
+    made: dict[str, Tensor] = {}
+    for (index, numbers), places in groups.items():
+        entry = table[index]
+        assert isinstance(entry, Row)
+        names = [_write(name, numbers) for name in entry.ours]
+        theirs = entry.how.back([ours[name] for name in names])
+        changed = [places[i](x) if i in places else x for i, x in enumerate(theirs)]
+        made |= zip(names, entry.how.there(changed), strict=True)
+    return made
+
+
+def _filled(like: Tensor, value: float | tuple[float, ...]) -> Lazy:
+    def read() -> Tensor:
+        return torch.tensor(value, dtype=like.dtype, device="cpu").expand(like.shape).contiguous()
+
+    return Lazy(like.dtype, tuple(like.shape), read)
 
 
 def _carry(

@@ -1,0 +1,81 @@
+"""From words to latents: the denoiser with its text, its guidance and its samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from armchair.core.rng import SeedBatch
+from armchair.core.step import Step
+from armchair.dalle3.config import WordsConfig
+from armchair.dalle3.denoiser import Conditions, Denoiser
+from armchair.dalle3.text_encoder import caption_tokens, trimmed
+from armchair.diffusion.drawing import apart, sample, sample_flow
+from armchair.diffusion.flow import Flow
+from armchair.diffusion.guidance import guided
+from armchair.diffusion.prediction import Denoiser as Denoise
+from armchair.diffusion.prediction import Output, denoiser
+
+Read = tuple[Tensor, Tensor]  # a caption's states (1, L, W), and keep (1, L)
+
+
+@torch.no_grad()
+def read(encoder: nn.Module, config: WordsConfig, ids: Sequence[int], device: torch.device) -> Read:
+    """A tokenizer's ids of one caption, read by itself: its states are the same beside any other."""
+    tokens, keep = trimmed(caption_tokens(ids, config)[None].to(device), config)
+    return encoder(tokens, keep), keep
+
+
+def below(words: Sequence[Read]) -> Read:
+    """The states of several captions as one batch, filled up to the longest."""
+    longest = max(keep.shape[1] for _, keep in words)
+    states = [F.pad(seq, (0, 0, 0, longest - seq.shape[1])) for seq, _ in words]
+    return torch.cat(states), torch.cat([F.pad(keep, (0, longest - keep.shape[1])) for _, keep in words])
+
+
+def denoise_of(
+    net: Denoiser, words: Sequence[Read], nothing: Read, guidance: float, known: Tensor
+) -> Denoise:
+    """The network as samplers want it, for one caption a picture.
+
+    nothing: the empty caption, for guidance.  known: (1, C + 1, h, w)
+    """
+
+    def conditions(rows: Sequence[Read]) -> Conditions:
+        seq, keep = below(rows)
+        return net.conditions(seq, keep, known.expand(len(seq), -1, -1, -1))
+
+    @torch.no_grad()
+    def make(rows: slice) -> Output:
+        shown = words[rows]
+        if guidance == 1:
+            return guided(net, conditions(shown))
+        both = below([*shown, nothing])  # of one length, so that they go through the network together
+        cond = [(both[0][i : i + 1], both[1][i : i + 1]) for i in range(len(shown) + 1)]
+        uncond = [cond.pop()] * len(shown)
+        return guided(net, conditions(cond), conditions(uncond), guidance)
+
+    device = net.scale.mean.device
+    return denoiser(apart(make, len(words), device), net.config.levels_of_noise, net.config.prediction)
+
+
+def steps_of(
+    net: Denoiser,
+    denoise: Denoise,
+    x: Tensor,
+    steps: int,
+    seeds: SeedBatch,
+    sampler: str,
+    kept: tuple[Tensor, Tensor] | None = None,
+) -> Iterator[Step]:
+    """x (B, C, h, w) noise -> steps down to the latent. kept: as in `sample`. Raises BadInput for a sampler
+    or a number of steps that the network's noise levels do not have.
+    """
+    levels = net.config.levels_of_noise
+    if isinstance(levels, Flow):
+        return sample_flow(denoise, x, levels, steps, sampler, kept)
+    visited = steps if net.config.spacing == "even" else f"trailing{steps}"
+    return sample(denoise, x, levels.respace(visited), seeds, sampler, kept=kept)

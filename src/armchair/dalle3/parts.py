@@ -1,0 +1,91 @@
+"""The networks that a DALL·E 3 bundle is made of, and how they get from bundle to bundle.
+
+A stage of training names the others with --using STAGE=BUNDLE; its bundle holds them too, so that it draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from armchair.core.bundle import Bundle, Component, Shared
+from armchair.core.config import from_json
+from armchair.core.device import memory_of
+from armchair.core.errors import BadInput, BundleError
+from armchair.core.parts import Parts, bytes_of, copied, load_network
+from armchair.dalle3.config import ConsistencyConfig, LatentConfig, WordsConfig
+from armchair.dalle3.consistency import ConsistencyDecoder
+from armchair.dalle3.denoiser import Denoiser
+from armchair.dalle3.text_encoder import text_encoder
+from armchair.nn.autoencoder import Autoencoder, AutoencoderConfig
+from armchair.upsample.config import UpsamplerConfig
+from armchair.upsample.network import Upsampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# component -> (its config's class, what makes the network of it)
+CLASSES: dict[str, tuple[Any, Callable[[Any], nn.Module]]] = {
+    "autoencoder": (AutoencoderConfig, Autoencoder),
+    "text_encoder": (WordsConfig, text_encoder),
+    "latent": (LatentConfig, Denoiser),
+    "consistency": (ConsistencyConfig, ConsistencyDecoder),
+    "upsample_256": (UpsamplerConfig, Upsampler),
+    "upsample_1024": (UpsamplerConfig, Upsampler),
+}
+NEEDED = ("autoencoder", "text", "text_encoder", "latent")
+# stage of --using -> the components that it brings
+STAGES: dict[str, tuple[str, ...]] = {
+    "autoencoder": ("autoencoder",),
+    "text": ("text",),
+    "text_encoder": ("text", "text_encoder"),
+    "consistency": ("consistency",),
+    "upsample_256": ("upsample_256",),
+    "upsample_1024": ("upsample_1024",),
+}
+
+
+def load_part(bundle: Bundle, name: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """A network of a bundle, ready to draw. Raises BundleError where it is damaged or does not fit."""
+    config = part_config(bundle, name)
+    return load_network(bundle, name, lambda: CLASSES[name][1](config), device, dtype)
+
+
+def part_config(bundle: Bundle, name: str) -> Any:
+    """A component's config. Raises BadInput where it is damaged."""
+    return from_json(CLASSES[name][0], bundle.config(name), f"{bundle.name}/{name}")
+
+
+def parts_of(bundle: Bundle, device: torch.device, dtype: torch.dtype) -> Parts:
+    """Raises BundleError for a config that is damaged or a component that is missing, at once."""
+    for name in NEEDED:
+        if name not in bundle.components:
+            raise BundleError(f"{bundle.folder}: a {bundle.kind} bundle without component {name}")
+    names = [name for name in CLASSES if name in bundle.components]
+    return Parts(
+        {name: lambda name=name: load_part(bundle, name, device, dtype) for name in names},
+        {name: part_config(bundle, name) for name in names},
+        {name: bytes_of(bundle, name, dtype) for name in names},
+        memory_of(device),
+    )
+
+
+def check_stages(using: Mapping[str, Bundle], needed: tuple[str, ...]) -> None:
+    """Raises BadInput for a stage that DALL·E 3 has not or that is missing."""
+    for stage, bundle in using.items():
+        if stage not in STAGES:
+            raise BadInput(f"--using {stage}: the stages of DALL·E 3 are {', '.join(STAGES)}")
+        for name in STAGES[stage]:
+            if name not in bundle.components:
+                raise BadInput(f"--using {stage}={bundle.folder}: it has no component {name}")
+    for stage in needed:
+        if stage not in using:
+            raise BadInput(f"{stage} is needed: --using {stage}=BUNDLE")
+
+
+def carried(using: Mapping[str, Bundle]) -> dict[str, Component | Shared]:
+    """The components of the other stages, for this stage's bundle."""
+    return {name: copied(bundle, name) for stage, bundle in using.items() for name in STAGES[stage]}

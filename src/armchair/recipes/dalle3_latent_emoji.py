@@ -1,0 +1,60 @@
+"""DALL·E 3's latent model as it ships: Emoji World at 64 px in English and Korean, its text encoder with it.
+
+Run      armchair train dalle3_latent_emoji --using autoencoder=runs/dalle3_autoencoder_emoji/bundle
+         armchair train dalle3_latent_emoji --init dalle3    goes on from the shipped weights
+Needs    the drawings of Emoji World (npm fetches them), and an autoencoder bundle
+Takes    see docs/status.md: the samples seen, the machine and the date
+Reaches  see docs/status.md: the error of the velocity, and what the judge sees in what it draws
+"""
+
+from armchair.dalle3.config import LatentConfig, T5Config
+from armchair.dalle3.latent_task import LatentTaskConfig, SamplingConfig
+from armchair.data.captions import CaptionMix
+from armchair.data.world.scene import shipped_mix
+from armchair.nn.unet import LevelSpec
+from armchair.train import OptimConfig, Recipe, ScheduleConfig
+
+
+def recipe() -> Recipe:
+    return Recipe(
+        name="dalle3_latent_emoji",
+        task=LatentTaskConfig(
+            net=LatentConfig(
+                side=64,
+                stride=4,
+                channels=4,
+                words=T5Config(length=72, width=192, depth=3, heads=3, head_width=64, hidden=384),
+                pooled=True,
+                levels=(
+                    LevelSpec(width=160, depth=1, attention="keys"),
+                    LevelSpec(width=224, depth=1, attention="keys"),
+                ),
+                middle_attention="keys",
+                patch=2,
+                time_width=32,
+                head_width=32,
+                heads=0,
+                groups=16,
+                qk_norm=True,
+                prediction="flow",
+            ),
+            everything_masked=0.9,
+            captions=CaptionMix(
+                kinds={"long": 0.5, "short": 0.45, "alt": 0.05}, languages={"en": 0.5, "ko": 0.5}
+            ),
+            storage="int8",
+            sampling=SamplingConfig(steps=20, guidance=3.0, sampler="euler"),
+        ),
+        data=shipped_mix(),
+        steps=5_000,
+        batch=64,
+        optim=OptimConfig(name="muon", lr=1e-3, muon_lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01),
+        schedule=ScheduleConfig(kind="constant-then-linear", warmup=100, final=0.02, tail=0.5),
+        ema=0.9985,
+        clip=1.0,
+        precision="bfloat16",
+        checkpoint_every=200,
+        preview_every=500,
+        evaluate_every=500,
+        evaluate_samples=192,
+    )

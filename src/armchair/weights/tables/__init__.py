@@ -1,0 +1,1 @@
+"""Key tables: the names of published networks and ours, as data."""
