@@ -139,6 +139,10 @@ def test_reconstruction(shipped: Path, monkeypatch: pytest.MonkeyPatch):
         assert value.interval[0] > value.floor
     with pytest.raises(Unsupported, match="toy has no codes"):
         drawing.reconstruct(SimpleNamespace(kind="toy"))
+    coder = SimpleNamespace(encode=lambda x: SimpleNamespace(mean=x / 2), decode=lambda latent: 2 * latent)
+    latent = drawing.reconstruct(SimpleNamespace(kind="dalle3", parts={"autoencoder": coder}))
+    image = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(latent(image), image)
 
 
 class Seeing(Towers):

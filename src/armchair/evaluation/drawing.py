@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from armchair.core.errors import Unsupported
+from armchair.core.images import from_pixels, to_pixels
 from armchair.data.world.scene import WorldConfig, sample_scene
 from armchair.evaluation.bootstrap import Table, jackknife
 from armchair.evaluation.geneval import scored, shuffled
@@ -30,11 +31,14 @@ def reconstruct(pipeline: Any) -> Callable[[Tensor], Tensor]:
     """The picture that a system's codes keep of a picture, both (N, 3, H, W) in 0..1."""
     if pipeline.kind == "dalle1":
         return lambda x: pipeline.dvae.decode(pipeline.dvae.encode(x))
+    if pipeline.kind == "dalle3":
+        coder = pipeline.parts["autoencoder"]
+        return lambda x: to_pixels(coder.decode(coder.encode(from_pixels(x)).mean))
     raise Unsupported(f"{pipeline.kind} has no codes to reconstruct a picture from")
 
 
 def reconstruction(session: Session) -> Measured:
-    """What is left of a picture that goes through the system's codes."""
+    """What is left of a picture that goes through the system's codes, or its latent."""
     artist = session.artist
     through, side = reconstruct(artist.pipeline), int(artist.sizes[0].split("x")[0])
     scores: Table = {"PSNR": {}, "SSIM": {}}

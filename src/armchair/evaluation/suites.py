@@ -32,6 +32,12 @@ SUITES = {  # kind -> its suites -> the function that measures
         "clipscore": "armchair.evaluation.drawing:clipscore",
         "geneval": "armchair.evaluation.drawing:geneval",
     },
+    "dalle3": {
+        "reconstruction": "armchair.evaluation.drawing:reconstruction",
+        "distance": "armchair.evaluation.drawing:distance",
+        "clipscore": "armchair.evaluation.drawing:clipscore",
+        "geneval": "armchair.evaluation.drawing:geneval",
+    },
     "captioner": {"captions": "armchair.evaluation.caption_suite:captions"},
     "clip": {
         "retrieval": "armchair.evaluation.clip_suites:retrieval",
