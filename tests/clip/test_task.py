@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from armchair.clip import task as module
 from armchair.clip.network import MAX_LOG_SCALE
 from armchair.clip.preprocess import random_square, softened
 from armchair.clip.task import ClipTaskConfig
@@ -170,7 +169,7 @@ def test_a_shipped_tokenizer_is_pointed_at(tmp_path: Path, monkeypatch: pytest.M
     )
     for shipped in (False, True):
         if shipped:
-            monkeypatch.setattr(module, "SHIPPED", tmp_path)
+            monkeypatch.setattr("armchair.text.tokenizer.SHIPPED", tmp_path)
         task = ClipTaskConfig(net=TINY, bpe="shared").build({"text": text}, None)
         assert task.net.config.text.vocab == bpe.vocab + 2
         task.prepare(Pictures(), torch.Generator())

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -15,15 +14,16 @@ from armchair.clip.config import ClipConfig, TextConfig, ViTConfig
 from armchair.clip.network import Clip
 from armchair.core.bundle import Bundle, Component, save_bundle
 from armchair.core.config import to_json
-from armchair.core.task import Batch, Caption, Sample
 from armchair.dalle2.ar_prior_task import ArPriorTask, ArPriorTaskConfig
 from armchair.dalle2.config import ArPriorConfig, CaptionConfig, DecoderConfig, PriorConfig
 from armchair.dalle2.decoder_task import DecoderTask, DecoderTaskConfig, SamplingConfig
 from armchair.dalle2.prior_task import PriorSampling, PriorTask, PriorTaskConfig
 from armchair.nn.unet import LevelSpec
 from armchair.text.bpe import BPE
+from tests.stages import Pictures, batch, saved, wake
 
-WORDS = "red green blue big small round dog cat house tree".split()
+__all__ = ["Pictures", "batch", "saved"]
+
 CLIP_TINY = ClipConfig(
     image_size=16,
     embed=12,
@@ -47,30 +47,6 @@ AR_TINY = ArPriorConfig(
     embed=12, components=6, buckets=8, caption=None, text_width=99, width=32, depth=2, heads=2
 )
 SAMPLING = SamplingConfig(steps=4, guidance=2.0, sampler="ddim")
-
-
-class Pictures:
-    """Numbered pictures of two colours with captions of one to four words, each a function of its number."""
-
-    def __init__(self, count: int = 40, size: int = 20, captioned: bool = True):
-        self.count = count
-        self.size = size
-        self.captioned = captioned
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Sample:
-        rng = np.random.default_rng(index)
-        image = np.empty((self.size, self.size, 3), np.uint8)
-        image[:] = rng.integers(0, 256, 3)
-        top, left = rng.integers(0, self.size // 2, 2)
-        image[top : top + self.size // 2, left : left + self.size // 2] = rng.integers(0, 256, 3)
-        words = " ".join(rng.choice(WORDS, rng.integers(1, 5)))
-        return Sample(str(index), image, (Caption(words, language="en"),) if self.captioned else ())
-
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "made up"}
 
 
 def picture(index: int = 0, size: int = 16) -> Image.Image:
@@ -165,36 +141,3 @@ def whole_bundle(folder: Path) -> Bundle:
     net = replace(DECODER_TINY, prediction="v")
     task = decoder_task(folder, {"prior": prior, "ar_prior": ar_prior}, net=net)
     return saved(folder / "whole", task)
-
-
-def wake(net: torch.nn.Module, std: float = 0.1) -> None:
-    """Fill weights that start at zero, which would hide what reaches the output."""
-    with torch.no_grad():
-        for p in net.parameters():
-            if not p.any():
-                p.normal_(std=std)
-
-
-def saved(folder: Path, task: Any) -> Bundle:
-    """The bundle that the loop would write."""
-    task.net.eval()
-    return save_bundle(
-        folder,
-        kind=task.bundle_kind,
-        name=folder.name,
-        components=task.components(),
-        languages=list(task.languages),
-        licence="Apache-2.0",
-        trained={},
-        scores={},
-        golden=task.golden(),
-        defaults=task.defaults,
-    )
-
-
-def batch(task: Any, indices: list[int], totals: dict[str, float] | None = None, step: int = 0) -> Batch:
-    """Examples by number; totals: of these alone unless given."""
-    source = Pictures()
-    made = [task.example(source[i], torch.Generator().manual_seed(i)) for i in indices]
-    data = {name: torch.stack([example[name] for example in made]) for name in made[0]}
-    return Batch(data, indices, step, task.counts(data) if totals is None else totals)

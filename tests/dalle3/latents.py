@@ -19,8 +19,12 @@ from armchair.nn.autoencoder import AutoencoderConfig
 from armchair.nn.unet import LevelSpec, UNetConfig
 from armchair.upsample.config import UpsamplerConfig
 from armchair.upsample.network import Upsampler
+from tests.stages import WORDS, saved, wake
+from tests.stages import Pictures as Squares
+from tests.stages import batch as batch_of
 
-WORDS = "red green blue big small round dog cat house tree".split()
+__all__ = ["saved"]
+
 CODER_TINY = AutoencoderConfig(image_size=32, widths=(8, 16), depth=1, channels=3, patch=2, groups=4)
 T5_TINY = T5Config(length=10, width=16, depth=2, heads=2, head_width=8, hidden=24)
 SAMPLING = SamplingConfig(steps=3, guidance=2.0, sampler="euler")
@@ -44,18 +48,11 @@ def latent_config(**changes: Any) -> LatentConfig:
     return LatentConfig(**{**made, **changes})
 
 
-class Pictures:
-    """Numbered pictures of two colours with captions of one to four words, each a function of its number;
-    every third is wide, every third tall.
-    """
+class Pictures(Squares):
+    """As those, but every third is wide, every third tall."""
 
     def __init__(self, count: int = 40, size: int = 36, captioned: bool = True):
-        self.count = count
-        self.size = size
-        self.captioned = captioned
-
-    def __len__(self) -> int:
-        return self.count
+        super().__init__(count, size, captioned)
 
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng(index)
@@ -66,9 +63,6 @@ class Pictures:
         image[top : top + self.size // 2, left : left + self.size // 2] = rng.integers(0, 256, 3)
         words = " ".join(rng.choice(WORDS, rng.integers(1, 5)))
         return Sample(str(index), image, (Caption(words, language="en"),) if self.captioned else ())
-
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "made up"}
 
 
 def coder_task(**changes: Any) -> AutoencoderTask:
@@ -132,34 +126,6 @@ def upsamplers(folder: Path) -> dict[str, Bundle]:
     return made
 
 
-def wake(net: torch.nn.Module, std: float = 0.1) -> None:
-    """Fill weights that start at zero, which would hide what reaches the output."""
-    with torch.no_grad():
-        for p in net.parameters():
-            if not p.any():
-                p.normal_(std=std)
-
-
-def saved(folder: Path, task: Any) -> Bundle:
-    """The bundle that the loop would write."""
-    task.net.eval()
-    return save_bundle(
-        folder,
-        kind=task.bundle_kind,
-        name=folder.name,
-        components=task.components(),
-        languages=list(task.languages),
-        licence="Apache-2.0",
-        trained={},
-        scores={},
-        golden=task.golden(),
-        defaults=task.defaults,
-    )
-
-
 def batch(task: Any, indices: list[int], totals: dict[str, float] | None = None, step: int = 0) -> Batch:
-    """Examples by number; totals: of these alone unless given."""
-    source = Pictures()
-    made = [task.example(source[i], torch.Generator().manual_seed(i)) for i in indices]
-    data = {name: torch.stack([example[name] for example in made]) for name in made[0]}
-    return Batch(data, indices, step, task.counts(data) if totals is None else totals)
+    """Examples of these pictures by number."""
+    return batch_of(task, indices, totals, step, Pictures())

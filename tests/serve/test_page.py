@@ -5,7 +5,6 @@ request may leave this machine.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import re
 import shutil
@@ -28,8 +27,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("chromium is not here", allow_module_level=True)
-if importlib.util.find_spec("gradio") is None:
-    pytest.skip("gradio is not installed", allow_module_level=True)
 
 KEY = "sk-page-test-01"
 PATIENCE = 60.0  # seconds: the browser shares two cores with everything else

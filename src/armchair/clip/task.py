@@ -17,7 +17,7 @@ from armchair.clip.network import MAX_LOG_SCALE, Clip
 from armchair.clip.preprocess import random_square, softened
 from armchair.clip.scores import Encoders, retrieval_scores, zero_shot_scores
 from armchair.clip.text import tokens_of
-from armchair.core.bundle import SHIPPED, Bundle, Component, Shared
+from armchair.core.bundle import Bundle, Component, Shared
 from armchair.core.config import from_json, to_json
 from armchair.core.errors import BadInput
 from armchair.core.packing import fill_module
@@ -25,7 +25,7 @@ from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
 from armchair.data.captions import CaptionMix, captions_of
 from armchair.text.bpe import BPE
-from armchair.text.tokenizer import AnyBPE, load_tokenizer
+from armchair.text.tokenizer import AnyBPE, tokenizer_of
 
 FITTED = 20_000  # samples whose captions a BPE is fitted on
 GLANCE = 1_000  # samples whose languages are noted where the BPE is given
@@ -65,10 +65,8 @@ class ClipTaskConfig:
         if self.bpe == "shared" or init is not None:
             if home is None:
                 raise BadInput('bpe="shared" needs a tokenizer: --using text=BUNDLE, or --set task.bpe=fit')
-            bpe = load_tokenizer(home.bytes("text"))
+            bpe, shared = tokenizer_of(home)
             net = replace(net, text=replace(net.text, vocab=bpe.vocab + 2))
-            if home.home("text")[0].folder.resolve().parent == SHIPPED.resolve():
-                shared = home.share("text")
         if init is not None:  # a fitted BPE may need fewer entries than the network has
             net = replace(net, text=from_json(ClipConfig, init.config("clip"), "clip").text)
         task = ClipTask(replace(self, net=net), bpe, shared)

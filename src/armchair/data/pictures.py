@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +62,7 @@ class Entry:
         return self._measure()
 
 
-class Steady:
+class Steady(ABC):
     """A source in which one broken file never stops a run, and many do.
 
     In the place of an unreadable sample stands the next readable one, so that index i is the same sample in
@@ -72,20 +73,20 @@ class Steady:
         self.skipped = skipped  # everything left out, by reason; unreadable files join when they are met
         self._bad: dict[int, str] = {}
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def key(self, index: int) -> str:
         """The name of sample `index`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, index: int) -> Sample:
         """Sample `index` itself. Raises Unreadable where `[index]` would go on to the next."""
-        raise NotImplementedError
 
+    @abstractmethod
     def peek(self, index: int) -> Entry:
         """Key, captions and size without decoding the picture. Raises Unreadable."""
-        raise NotImplementedError
 
     def __getitem__(self, index: int) -> Sample:
         """Sample `index`, or the next readable one. Raises DataError when a tenth turn out unreadable."""
@@ -127,13 +128,13 @@ class Pictures(Steady):
         self.captioned = captioned
         self.added: dict[str, tuple[Caption, ...]] = {}  # key -> captions of a table beside the data
 
+    @abstractmethod
     def picture(self, index: int) -> bytes:
         """The picture's file. Raises OSError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def captions(self, index: int) -> tuple[Caption, ...]:
         """Its captions; raises Unreadable or OSError."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from armchair.core.bundle import SHIPPED, Bundle, Shared
 from armchair.core.errors import BadInput
 from armchair.text.bpe import BPE
 from armchair.text.clip_bpe import SUFFIX, ClipBPE
@@ -33,3 +34,12 @@ def load_any(data: bytes) -> AnyTokenizer:
     if unigram:
         return T5Tokenizer.load(data)
     return ClipBPE.load(data) if clip else BPE.load(data)
+
+
+def tokenizer_of(home: Bundle) -> tuple[AnyBPE, Shared | None]:
+    """A bundle's BPE, and the pointer to it where a shipped bundle holds it, so that it is stored once.
+
+    Raises BadInput, as load_tokenizer.
+    """
+    shipped = home.home("text")[0].folder.resolve().parent == SHIPPED.resolve()
+    return load_tokenizer(home.bytes("text")), home.share("text") if shipped else None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from armchair.core.bundle import SHIPPED, Bundle, Component, Shared
+from armchair.core.bundle import Bundle, Component, Shared
 from armchair.core.config import from_json, to_json
 from armchair.core.errors import BadInput
 from armchair.core.packing import fill_module, pack, unpack
@@ -19,7 +19,7 @@ from armchair.core.task import Batch, Sample, Source
 from armchair.data.world.reading import agrees, read
 from armchair.data.world.writing import Pair
 from armchair.text.bpe import BPE, fit
-from armchair.text.tokenizer import AnyBPE, load_tokenizer
+from armchair.text.tokenizer import AnyBPE, tokenizer_of
 from armchair.writer.config import WriterConfig
 from armchair.writer.network import Writer, prefix_of
 from armchair.writer.pipeline import WriterModel
@@ -60,10 +60,8 @@ class WriterTaskConfig:
         if self.bpe == "shared" or init is not None:
             if home is None:
                 raise BadInput('bpe="shared" needs a tokenizer: --using text=BUNDLE, or --set task.bpe=fit')
-            bpe = load_tokenizer(home.bytes("text"))
+            bpe, shared = tokenizer_of(home)
             net = replace(net, vocab=bpe.vocab)
-            if home.home("text")[0].folder.resolve().parent == SHIPPED.resolve():
-                shared = home.share("text")
         if init is not None:
             net = from_json(WriterConfig, init.config("writer"), "writer")
         task = WriterTask(replace(self, net=net), bpe, shared)
