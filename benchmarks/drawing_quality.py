@@ -157,10 +157,10 @@ def text_alone(session: Session, text: str, seeds: range, **options: Any) -> tor
     length = net.config.caption.length
     z = torch.zeros(len(seeds), net.config.embed)
     words = caption_tokens(pipeline.bpe.encode(text), length)
-    cond = conditions_of(net, words, z, False, None)
-    uncond = conditions_of(net, torch.full((length,), PAD), z, False, None)
+    cond = conditions_of(net, [words] * len(z), z, False)
+    uncond = conditions_of(net, [torch.full((length,), PAD)] * len(z), z, False)
     scale = settings["guidance"]
-    denoise = denoiser_of(net, schedule, cond, None if scale == 1 else uncond, scale, clip=True)
+    denoise = denoiser_of(net, schedule, cond, None if scale == 1 else uncond, scale)
     rng = SeedBatch(seeds)
     x = rng.normal(3, pipeline.side, pipeline.side)
     *_, last = sample(denoise, x, schedule, rng, settings["sampler"])

@@ -1,33 +1,40 @@
-"""How fast imported weights run, beside the libraries that they come from: CLIP ViT-B/32 and the U-Net of
-Stable Diffusion 1.5. The UnCLIP pipeline has a page of its own, dalle2_drawing.py.
+"""How fast imported weights run, beside the libraries that they come from: CLIP ViT-B/32, the U-Net of Stable
+Diffusion 1.5, the UnCLIP pipeline.
 
-Run      python benchmarks/imported.py [--peers FOLDER ...] [--threads 1] [--rounds 3] [--cells 32]
+Run      python benchmarks/imported.py [--peers FOLDER ...] [--threads 1] [--rounds 3] [--dtype fp32 bf16]
+                                       [--only clip unet unclip] [--cells 32] [--pictures]
 Needs    diffusers and transformers; 10 GB of memory
-Writes   benchmarks/results/imported_YYYYMMDD.json
+Writes   benchmarks/results/imported_YYYYMMDD.json; what was not run this time stays as it was that day
 
 The same random weights on both sides, saved by their library and imported, or carried over by the same table.
 CLIP: 8 pictures, and 8 texts at full length. The U-Net: one guided step (two rows) over `cells` x `cells`
-latents. fp32 and bf16; the contenders take turns, one call each a round, and the best round counts.
+latents; ours has read the words before, as it does when it draws. UnCLIP: the sizes of dalle2_drawing.py, a
+tenth of Karlo's, a step of each network, and with --pictures whole pictures. The contenders take turns, one
+call each a round, and the best round counts.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import gc
 import importlib
+import json
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from _machine import console, facts, seconds, show, write
+from _machine import RESULTS, console, facts, seconds, show, write
 from torch import Tensor
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PARTS = ("clip", "unet", "unclip")
 BATCH = 8
-Calls = Mapping[str, Callable[[], Tensor]]
+OURS = "armchair"
+Calls = Mapping[str, Callable[[], Any]]
 
 
 def main() -> None:
@@ -37,31 +44,56 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, nargs="*", default=[], help="folders made with pip --target")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--dtype", nargs="*", choices=DTYPES, default=list(DTYPES))
     parser.add_argument("--cells", type=int, default=32, help="of a latent's side; 64 are 512 px")
+    parser.add_argument("--pictures", action="store_true", help="whole pictures of UnCLIP too: a minute each")
     args = parser.parse_args()
     sys.path += [str(folder) for folder in args.peers]
     torch.set_num_threads(args.threads)
     torch.set_grad_enabled(False)
     torch.manual_seed(0)
-    result: dict[str, Any] = {**facts("imported"), "batch": BATCH, "cells": args.cells, "rows": []}
-    for dtype, kind in DTYPES.items():
-        for what, calls in (*clip(kind).items(), ("unet", unet(kind, args.cells))):
-            for name, time in measure(calls, args.rounds).items():
-                row = {"name": name, "dtype": dtype, "what": what, "seconds": round(time, 4)}
-                result["rows"].append(row)
-                show(row)
-            del calls
-            gc.collect()
-        result["ratios"] = ratios(result["rows"])
-        write(result)
-    show(result["ratios"])
+    result: dict[str, Any] = {**facts("imported"), "batch": BATCH, "cells": args.cells}
+    rows = earlier(result)
+    for dtype in args.dtype:
+        for part in args.only:
+            for what, calls in cases(part, DTYPES[dtype], args):
+                for name, time in measure(calls, 1 if what == "unclip picture" else args.rounds).items():
+                    rows[what, dtype, name] = round(time, 4)
+                    show({"name": name, "dtype": dtype, "what": what, "seconds": round(time, 4)})
+                del calls
+                gc.collect()
+            listed = [{"what": k[0], "dtype": k[1], "name": k[2], "seconds": v} for k, v in rows.items()]
+            write({**result, "rows": listed, "ratios": ratios(rows)})
+    show(ratios(rows))
+
+
+def cases(part: str, kind: torch.dtype, args: argparse.Namespace) -> Iterator[tuple[str, Calls]]:
+    """What is compared, and the contenders."""
+    if part == "clip":
+        yield from clip(kind).items()
+    elif part == "unet":
+        yield f"unet, {args.cells} cells", unet(kind, args.cells)
+    else:
+        yield from unclip(kind, args.pictures)
+
+
+def earlier(result: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
+    """What was measured today with as many threads: what, dtype and name -> seconds."""
+    path = RESULTS / f"imported_{datetime.date.today():%Y%m%d}.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if found.get("threads") != result["threads"]:
+        return {}
+    return {(row["what"], row["dtype"], row["name"]): row["seconds"] for row in found["rows"]}
 
 
 def measure(calls: Calls, rounds: int) -> dict[str, float]:
-    """The best seconds of each, taken in turns; first all are called once, and must agree."""
-    found = [call().float() for call in calls.values()]
-    apart = (found[0] - found[1]).abs().max() / found[1].abs().max()
-    assert apart < 0.05, f"they compute different things: {float(apart):.3f}"
+    """The best seconds of each, taken in turns; outputs are compared first, where there are any."""
+    if rounds > 1:
+        found = [call() for call in calls.values()]
+        if all(isinstance(one, Tensor) for one in found):
+            apart = (found[0].float() - found[1].float()).abs().max() / found[1].float().abs().max()
+            assert apart < 0.05, f"they compute different things: {float(apart):.3f}"
     times = dict.fromkeys(calls, float("inf"))
     for _ in range(rounds):
         for name, call in calls.items():
@@ -69,12 +101,12 @@ def measure(calls: Calls, rounds: int) -> dict[str, float]:
     return times
 
 
-def ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
-    times = {(row["name"], row["dtype"], row["what"]): row["seconds"] for row in rows}
+def ratios(rows: Mapping[tuple[str, str, str], float]) -> dict[str, float]:
+    """Their time over ours."""
     return {
-        f"{what} {dtype}": round(times[name, dtype, what] / times["armchair", dtype, what], 2)
-        for (name, dtype, what) in times
-        if name != "armchair"
+        f"{what} {dtype}": round(time / rows[what, dtype, OURS], 2)
+        for (what, dtype, name), time in rows.items()
+        if name != OURS
     }
 
 
@@ -88,15 +120,14 @@ def clip(kind: torch.dtype) -> dict[str, Calls]:
 
     transformers = importlib.import_module("transformers")
     with tempfile.TemporaryDirectory() as folder:
-        words, vocab = tokenizer(Path(folder) / "words")
+        _, vocab = tokenizer(Path(folder) / "words")
         shared = {"vocab_size": vocab, "eos_token_id": vocab - 1, "bos_token_id": vocab - 2}
         net = transformers.CLIPModel(transformers.CLIPConfig(text_config=shared)).eval()
         net.save_pretrained(Path(folder) / "theirs")
-        (Path(folder) / "words" / "vocab.json").rename(Path(folder) / "theirs" / "vocab.json")
-        (Path(folder) / "words" / "merges.txt").rename(Path(folder) / "theirs" / "merges.txt")
+        for name in ("vocab.json", "merges.txt"):
+            (Path(folder) / "words" / name).rename(Path(folder) / "theirs" / name)
         bundle = import_weights(str(Path(folder) / "theirs"), Path(folder) / "ours")
         ours = ClipModel.from_bundle(bundle, torch.device("cpu"), kind)
-    del words
     net = net.to(kind)
     pictures, texts = torch.rand(BATCH, 3, 224, 224), ["a red armchair on a green meadow " * 3] * BATCH
     tokens = ours.tokens(texts)
@@ -106,12 +137,12 @@ def clip(kind: torch.dtype) -> dict[str, Calls]:
         return torch.nn.functional.normalize(x.float(), dim=-1)
 
     return {
-        "images": {
-            "armchair": lambda: ours.image_emb(pictures),
+        "clip images": {
+            OURS: lambda: ours.image_emb(pictures),
             "transformers": lambda: unit(net.get_image_features(pixel_values=normalise(pictures).to(kind))),
         },
-        "texts": {
-            "armchair": lambda: ours.text_emb(texts),
+        "clip texts": {
+            OURS: lambda: ours.text_emb(texts),
             "transformers": lambda: unit(net.get_text_features(input_ids=tokens)),
         },
     }
@@ -146,11 +177,33 @@ def unet(kind: torch.dtype, cells: int) -> Calls:
     fill_module(ours, {name: tensor.read() for name, tensor in fitted.tensors.items()}, "the U-Net")
     ours, theirs = ready(ours, torch.device("cpu"), kind), theirs.to(kind)
     x, t = torch.randn(2, 4, cells, cells), torch.tensor([500, 500])
-    words = torch.randn(2, 77, 768).to(kind)
+    states = torch.randn(2, 77, 768).to(kind)
+    words = ours.read(states)
     return {
-        "armchair": lambda: ours(x, t, context=words),
-        "diffusers": lambda: theirs(x.to(kind), t, encoder_hidden_states=words).sample,
+        OURS: lambda: ours(x, t, words=words),
+        "diffusers": lambda: theirs(x.to(kind), t, encoder_hidden_states=states).sample,
     }
+
+
+def unclip(kind: torch.dtype, pictures: bool) -> Iterator[tuple[str, Calls]]:
+    """A step of each network of UnCLIP, and a whole picture."""
+    import dalle2_drawing
+    from _diffusers import unclip as made
+
+    from armchair.artist.artist import load
+    from armchair.weights.importing.run import import_weights
+
+    sizes = dalle2_drawing.SIZES
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = made(Path(folder) / "theirs", sizes)
+        bundle = import_weights(str(Path(folder) / "theirs"), Path(folder) / "ours")
+        artist = load(bundle.folder, dtype=str(kind).removeprefix("torch."))
+        ours = dalle2_drawing.ours(artist, sizes)
+        torch.set_default_dtype(kind)  # of the noise that the peer is given
+        peers = dalle2_drawing.peers(theirs.to(kind), sizes)
+        torch.set_default_dtype(torch.float32)
+        for part in ("prior", "decoder", "upsampler", *(("picture",) if pictures else ())):
+            yield f"unclip {part}", {OURS: ours[part], "diffusers": peers[part]}
 
 
 if __name__ == "__main__":

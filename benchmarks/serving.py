@@ -1,6 +1,6 @@
 """Pictures a second, and how long a caller waits, at 1, 4 and 16 callers: our server and a plain one.
 
-Run      python benchmarks/serving.py [--model dalle1] [--clients 1,4,16] [--seconds 30]
+Run      python benchmarks/serving.py [--models dalle1,dalle2] [--clients 1,4,16] [--seconds 30]
 Needs    the extras serve and dev
 Writes   benchmarks/results/serving_YYYYMMDD.json
 
@@ -111,24 +111,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="dalle1", help="a drawing bundle")
+    parser.add_argument("--models", default="dalle1,dalle2", help="bundles that draw")
     parser.add_argument("--clients", default="1,4,16")
     parser.add_argument("--seconds", type=float, default=30.0)
     args = parser.parse_args()
-    servers = {
-        "armchair serve": [sys.executable, "-m", "armchair", "serve", "--port", "0", "--models", args.model],
-        "one at a time": [sys.executable, "-c", PLAIN, args.model],
-    }
     rows: list[dict[str, Any]] = []
-    for name, command in servers.items():
-        with serving(command) as address, httpx.Client(base_url=address, timeout=600) as client:
-            while not call(client, args.model, PROMPTS[0]):
-                time.sleep(0.5)
-            for callers in map(int, args.clients.split(",")):
-                rows.append({"server": name, **measure(address, args.model, callers, args.seconds)})
-                show(rows[-1])
+    for model in args.models.split(","):
+        servers = {
+            "armchair serve": [sys.executable, "-m", "armchair", "serve", "--port", "0", "--models", model],
+            "one at a time": [sys.executable, "-c", PLAIN, model],
+        }
+        for name, command in servers.items():
+            with serving(command) as address, httpx.Client(base_url=address, timeout=600) as client:
+                while not call(client, model, PROMPTS[0]):
+                    time.sleep(0.5)
+                for callers in map(int, args.clients.split(",")):
+                    found = measure(address, model, callers, args.seconds)
+                    rows.append({"model": model, "server": name, **found})
+                    show(rows[-1])
     threads = os.environ.get("OMP_NUM_THREADS", "torch's default")
-    result = {**facts("serving"), "clock": "wall seconds", "worker_threads": threads, "model": args.model}
+    result = {**facts("serving"), "clock": "wall seconds", "worker_threads": threads}
     console.print(f"load {result['load']}")
     write({**result, "seconds": args.seconds, "rows": rows})
 

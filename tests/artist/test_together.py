@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from armchair.core.images import to_image
+from armchair.core.step import Preview
 
 
 def test_an_artist_draws_jobs_together(shipped: Path, monkeypatch: pytest.MonkeyPatch, toy: ModuleType):
@@ -24,7 +25,8 @@ def test_an_artist_draws_jobs_together(shipped: Path, monkeypatch: pytest.Monkey
         for steps in zip(
             *(stream(self, p, [s], size, **options) for p, s in zip(prompt, seeds, strict=True)), strict=True
         ):
-            yield steps[0]._replace(images=torch.cat([step.images for step in steps]))
+            images = torch.cat([step.images for step in steps])
+            yield Preview(steps[0].index, steps[0].total, images)
 
     monkeypatch.setattr(toy.ToyPipeline, "stream", many)
     artist = armchair.load("toy")

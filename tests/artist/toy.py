@@ -63,7 +63,7 @@ class ToyPipeline:
         for preview in self.stream(prompt, seeds, "16x16", **options):
             images = preview.images.clone()
             images[:, :, :rows] = to_tensor(image)[:, :rows]
-            yield preview._replace(images=images)
+            yield Preview(preview.index, preview.total, images)
 
 
 def save_toy(folder: Path, **changes: Any) -> Bundle:

@@ -86,6 +86,22 @@ def test_same_picture_alone_or_in_a_batch(folder: Path, prior: str):
     assert len({picture.image.tobytes() for picture in many}) == 3
 
 
+@pytest.mark.parametrize("prior", ["diffusion", "ar"])
+def test_prompts_together(folder: Path, prior: str):
+    """Requests that wait together are one run: each picture is the one that its prompt and seed give alone,
+    beside another prompt, beside its own once more, in any order.
+    """
+    pipeline = armchair.load(folder).pipeline
+    asked = [("green house", 5), ("a red dog", 6), ("green house", 7), ("a dog", 5)]
+    prompts, seeds = zip(*asked, strict=True)
+    *previews, last = pipeline.stream(list(prompts), seeds, "16x16", prior=prior)
+    assert len(previews) == 3
+    for row, (prompt, seed) in enumerate(asked):
+        *_, alone = pipeline.stream(prompt, [seed], "16x16", prior=prior)
+        assert torch.equal(last.images[row], alone.images[0])
+    assert (last.images[0] - last.images[3]).abs().max() > 1e-2, "the prompt says nothing"
+
+
 def test_priors(pipeline: Dalle2):
     """The default is the diffusion prior where there is one; `none` is the text's own embedding; each gives
     another, and the decoder's noise is the same with all.

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from armchair.core.bundle import Component, save_bundle
+from armchair.clip.pipeline import ClipModel
+from armchair.core.bundle import SHIPPED, Bundle, Component, save_bundle
 from armchair.core.config import to_json
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
-from armchair.dalle3.pipeline import masked_latent
+from armchair.dalle3.config import ClipWordsConfig
+from armchair.dalle3.pipeline import Dalle3, masked_latent
 from armchair.dalle3.shapes import by_shape, laid_flat, nearest, picture, raised
-from armchair.dalle3.text_encoder import caption_tokens, text_encoder
+from armchair.dalle3.text_encoder import caption_tokens, text_encoder, trimmed
 from armchair.diffusion.flow import Flow
 from armchair.diffusion.loss import noised
 from tests.dalle3.latents import T5_TINY, Pictures, batch, latent_config, latent_task, saved, stages
@@ -189,6 +191,24 @@ def test_frozen_text_encoder(tmp_path: Path):
     assert {"text_encoder", "text", "latent", "autoencoder"} <= set(bundle.components)
     stored = bundle.tensors("text_encoder")
     torch.testing.assert_close(stored["norm.weight"], dict(task.words.named_parameters())["norm.weight"])
+
+
+def test_clip_as_text_encoder(tmp_path: Path):
+    """--using text_encoder=clip: the states of the shipped CLIP's text tower up to the end of the caption,
+    and a bundle that reads them without CLIP.
+    """
+    clip = Bundle.open(SHIPPED / "clip")
+    task = latent_task(tmp_path, {"text_encoder": clip})
+    config = task.config.net.words
+    assert isinstance(config, ClipWordsConfig) and config.masked and task.net.words is None
+    tokens, keep = trimmed(caption_tokens(task.bpe.encode("a red dog"), config)[None], config)
+    states = ClipModel.from_bundle(clip, torch.device("cpu"), torch.float32).text(["a red dog"])[1]
+    torch.testing.assert_close(task.words(tokens, keep), states[:, : tokens.shape[1]], rtol=1e-4, atol=1e-4)
+    task.loss(batch(task, [0, 1, 2]), SeedBatch([1, 2, 3]))[0].backward()
+    bundle = saved(tmp_path / "whole", task)
+    assert "clip" not in bundle.components
+    drawn = Dalle3.from_bundle(bundle, torch.device("cpu"), torch.float32)
+    assert torch.equal(drawn.words("a red dog")[0], task.words(tokens, keep)), "int8 comes back as it was"
 
 
 def test_refusals(tmp_path: Path):

@@ -14,6 +14,7 @@ import armchair
 from armchair.core.bundle import Bundle
 from armchair.core.errors import BadInput, BundleError
 from armchair.dalle3.pipeline import Dalle3
+from armchair.nn.unet import UNet
 from tests.dalle3.latents import SAMPLING, latent_config, latent_task, saved, upsamplers
 
 CPU = torch.device("cpu")
@@ -76,6 +77,30 @@ def test_guidance_is_one_pass(pipeline: Dalle3, monkeypatch: pytest.MonkeyPatch)
     for guidance in (1.0, 2.0):
         list(pipeline.stream("a dog", [1], "32x32", guidance=guidance, steps=2))
     assert rows == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(("prediction", "sampler"), [("flow", "euler"), ("eps", "ddim")])
+def test_guidance_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prediction: str, sampler: str):
+    """Guided where the share of the noise lies between two numbers, whatever counts the noise; the text is
+    read once for all steps.
+    """
+    net = latent_config(prediction=prediction, schedule="cosine", steps=100)
+    pipeline = latent_task(tmp_path, net=net, sampling=replace(SAMPLING, sampler=sampler))._pipeline()
+    rows, reads = [], []
+    forward, read = UNet.forward, UNet.read
+    monkeypatch.setattr(
+        UNet, "forward", lambda self, x, *a, **k: rows.append(len(x)) or forward(self, x, *a, **k)
+    )
+    monkeypatch.setattr(UNet, "read", lambda self, context: reads.append(len(context)) or read(self, context))
+    drawn = {
+        interval: last(pipeline.stream("a dog", [1], "32x32", steps=5, guidance_interval=interval))
+        for interval in ("0-1", "0.3-0.7")
+    }
+    middle = [1, 1, 2, 2, 1] if prediction == "flow" else [1, 1, 2, 1, 1]  # of 1, 0.8 ... and 0.99, 0.74 ...
+    assert rows == [2] * 5 + middle
+    assert reads == [1, 1] * 2 and not torch.equal(*drawn.values())
+    with pytest.raises(BadInput, match="guidance_interval is '0.7-0.3'"):
+        list(pipeline.stream("a dog", [1], "32x32", guidance_interval="0.7-0.3"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from armchair.core.errors import BadInput
-from armchair.diffusion.guidance import guided
+from armchair.diffusion.guidance import guided, parse_interval
 from armchair.diffusion.prediction import denoiser
 from armchair.diffusion.samplers import ddim
 from armchair.diffusion.schedule import Schedule
@@ -52,6 +52,40 @@ def test_one_pass_and_no_second_row_at_1():
     guided(net, COND, UNCOND, 1.0)(x, t)
     guided(net, COND, None, 3.0)(x, t)
     assert net.rows == [4, 2, 2]
+
+
+def test_interval():
+    """Outside of it the conditional row alone is computed, and is the answer; its ends belong to it."""
+    net = Net()
+    x, _ = inputs()
+    output = guided(net, COND, UNCOND, 3.0, interval=(0.25, 0.5))
+    for at, is_guided in ((0.2, False), (0.25, True), (0.5, True), (0.6, False)):
+        t = torch.full((2,), at)
+        wanted = guided(Net(), COND, UNCOND, 3.0 if is_guided else 1.0)(x, t)
+        assert torch.equal(output(x, t), wanted)
+    assert net.rows == [2, 4, 4, 2]
+
+
+def test_tuples_of_conditions():
+    """What attention reads of the words comes as tuples in tuples: each tensor gets both rows."""
+    seen = []
+
+    def net(x, t, words):
+        seen.append(words)
+        return x + words[0][1][:, :, None]
+
+    cond, uncond = torch.ones(2, 2), torch.zeros(2, 2)
+    x, t = inputs()
+    found = guided(net, {"words": ((cond, 5 * cond), ())}, {"words": ((uncond, uncond), ())}, 2.0)(x, t)
+    torch.testing.assert_close(found, x + 10)
+    assert seen[0][1] == () and [len(part) for part in seen[0][0]] == [4, 4]
+
+
+def test_interval_as_text():
+    assert parse_interval("0.1-0.8") == (0.1, 0.8) and parse_interval("0-1") is None
+    for text in ("0.8-0.1", "0.1", "0.1-2", "-0.1-1", "a-b", 0.5):
+        with pytest.raises(BadInput, match="two shares of the noise from 0 to 1"):
+            parse_interval(text)
 
 
 def test_variance_is_the_conditional_one():

@@ -86,19 +86,19 @@ def test_block_by_hand():
     assert isinstance(block, CrossBlock)
     h = net.into(net.norm(x).permute(0, 2, 3, 1).flatten(1, 2))
     n = block.own_norm(h)
-    h = h + block.own(n, n)
-    h = h + block.context(block.context_norm(h), context)
+    h = h + block.own(n, block.own.read(n))
+    h = h + block.context(block.context_norm(h), block.context.read(context))
     value, gate = block.up(block.mlp_norm(h)).chunk(2, dim=-1)
     h = h + block.down(value * F.gelu(gate))
     wanted = x + net.out(h).transpose(1, 2).view(2, 8, 2, 3)
-    torch.testing.assert_close(net(x, context), wanted)
+    torch.testing.assert_close(net(x, net.read(context)), wanted)
     layer = block.context
     q, (k, v) = layer.q(n), layer.kv(context).chunk(2, dim=-1)
     heads = [
         F.scaled_dot_product_attention(q[..., part], k[..., part], v[..., part])
         for part in (slice(0, 4), slice(4, 8))
     ]
-    torch.testing.assert_close(layer(n, context), layer.out(torch.cat(heads, dim=-1)))
+    torch.testing.assert_close(layer(n, layer.read(context)), layer.out(torch.cat(heads, dim=-1)))
 
 
 def test_timestep_is_added():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from armchair.nn.attention import ProductAttention, attend
+from armchair.nn.attention import LONGEST, ProductAttention, attend
 
 
 def heads(q: int, k: int, dtype: torch.dtype) -> list[torch.Tensor]:
@@ -48,4 +48,4 @@ def test_bf16_takes_products_and_stays_near(causal: bool, monkeypatch: pytest.Mo
     with pytest.raises(AttributeError):
         attend(*exact, causal=causal)
     with pytest.raises(AttributeError):
-        attend(*heads(3, 1025, torch.bfloat16))
+        attend(*heads(3, LONGEST + 1, torch.bfloat16))

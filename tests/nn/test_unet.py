@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from armchair.core.config import from_json, to_json
 from armchair.nn.cross import KeyedAttention
-from armchair.nn.unet import LevelSpec, UNet, UNetConfig
+from armchair.nn.unet import AttentionKind, LevelSpec, UNet, UNetConfig
 
 TINY = UNetConfig(
     channels_in=3,
@@ -128,7 +128,7 @@ def test_attention_by_hand():
     k, v = torch.cat([own_k, k]), torch.cat([own_v, v])  # (10, 8)
     heads = [(q[:, h : h + 4] @ k[:, h : h + 4].T / 2).softmax(dim=1) @ v[:, h : h + 4] for h in (0, 4)]
     wanted = x + layer.out(torch.cat(heads, dim=1)).T.view(1, 8, 2, 3)
-    torch.testing.assert_close(layer(x, context), wanted)
+    torch.testing.assert_close(layer(x, layer.read(context)), wanted)
 
 
 @pytest.mark.parametrize("qk_norm", [False, True])
@@ -139,8 +139,22 @@ def test_what_is_no_token_is_not_read(qk_norm: bool):
     torch.nn.init.normal_(layer.out.weight)
     x, context = torch.randn(1, 8, 2, 2), torch.randn(1, 4, 6)
     keep = torch.tensor([[True, True, False, False]])
-    torch.testing.assert_close(layer(x, context, keep), layer(x, context[:, :2]))
-    assert (layer(x, context) - layer(x, context, keep)).abs().max() > 1e-3
+    words = layer.read(context)
+    torch.testing.assert_close(layer(x, words, keep), layer(x, layer.read(context[:, :2])))
+    assert (layer(x, words) - layer(x, words, keep)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["keys", "cross"])
+def test_tokens_are_read_once(kind: AttentionKind):
+    """Keys and values of the tokens hold for every step of a drawing: the same as if each step read them."""
+    levels = tuple(replace(level, attention=kind) for level in TINY.levels)
+    net = woken(replace(TINY, levels=levels, middle_attention=kind, qk_norm=True))
+    assert isinstance(net, UNet)
+    context, keep = torch.randn(2, 5, TINY.context_width), torch.arange(5) < torch.tensor([[3], [5]])
+    words = net.read(context)
+    for t in (3, 9):
+        x, at = torch.randn(2, 3, 8, 8), torch.tensor([t, t])
+        assert torch.equal(net(x, at, words=words, keep=keep), net(x, at, context=context, keep=keep))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,14 @@ from armchair.serve.server import Server
 from armchair.serve.service import Service
 from armchair.serve.settings import Settings
 
-USUAL: dict[str, Any] = {"port": 0, "studio": "tests.serve.fake", "codecs": 1, "drain": 20.0, "page": False}
+USUAL: dict[str, Any] = {
+    "port": 0,
+    "studio": "tests.serve.fake",
+    "codecs": 1,
+    "drain": 20.0,
+    "page": False,
+    "start_seconds": 30.0,
+}
 
 
 class Running:
@@ -36,7 +43,7 @@ class Running:
         self.base = self.server.address
         headers = {"authorization": f"Bearer {self.settings.keys[0]}"} if self.settings.keys else {}
         self.client = httpx.Client(base_url=self.base, timeout=60, headers=headers, trust_env=False)
-        self.until(lambda: self.get("/readyz").status_code == 200, 20)
+        self.until(lambda: self.get("/readyz").status_code == 200, self.settings.start_seconds)
 
     def _log(self, event: str, **values: Any) -> None:
         self.lines.append((event, values))

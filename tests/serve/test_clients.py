@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.serve.running import running
+from tests.serve.running import opened, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 KEY = "sk-client-matrix-01"
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 CLIENTS = Path(sys.prefix) / "clients"
 VERSIONS = {
     "openai-0.28.1": ["openai==0.28.1"],
@@ -55,6 +58,21 @@ def test_python_clients(name: str, strict: bool):
     with running(keys=(KEY,), strict=strict) as server:
         mode = "strict" if strict else "loose"
         check([*script, server.base, KEY, mode], PLAIN | streams, PYTHONPATH=str(folder))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/serving.md"])
+def test_the_lines_that_the_documentation_shows(page: str):
+    """As they stand, but for the server's address: what they print is a picture of the size asked for."""
+    found = re.findall(r"^```text\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    lines = next(block for block in found if "import OpenAI" in block)
+    with running() as server:
+        code = lines.replace("http://127.0.0.1:8000", server.base)
+        assert code != lines
+        environment = {**os.environ, "PYTHONPATH": str(installed("openai-3"))}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        reply = httpx.get(done.stdout.strip(), trust_env=False)
+    assert opened(reply.content).size == (256, 256)
 
 
 def test_the_node_client():

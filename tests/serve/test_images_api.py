@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+import random
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 
+from armchair.serve.asking import JSON_BYTES, JSON_PICTURES
 from tests.serve.running import Running, opened, png
 
 GENERATE, EDIT, VARY = (f"/v1/images/{name}" for name in ("generations", "edits", "variations"))
@@ -239,13 +241,26 @@ def test_paths_and_methods(server: Running, method: str, path: str, status: int,
         ("application/x-www-form-urlencoded", b"prompt=x", 400),
         ("multipart/form-data", b"x", 400),
         ("multipart/form-data; boundary=X", b"", 400),
-        ("application/json", b" " * (2**20 + 1), 413),
     ],
 )
 @pytest.mark.parametrize("path", [GENERATE, EDIT, VARY])
 def test_bodies(server: Running, path: str, kind: str, body: bytes, status: int):
-    """Never a 500, and a body over the cap is refused by its length."""
+    """Never a 500."""
     error(server.post(path, content=body, headers={"content-type": kind}), status)
+
+
+def test_a_body_is_as_large_as_what_it_may_hold(server: Running):
+    """Words have a mebibyte; a picture as a data URL has more, but not without end."""
+    kind = {"content-type": "application/json"}
+    for path in (GENERATE, VARY):
+        error(server.post(path, content=b" " * (JSON_BYTES + 1), headers=kind), 413)
+    error(server.post(EDIT, content=b" " * (JSON_PICTURES + 1), headers=kind), 413)
+    noise = io.BytesIO()
+    Image.frombytes("RGBA", (600, 600), random.Random(0).randbytes(600 * 600 * 4)).save(noise, "PNG")
+    inline = "data:image/png;base64," + base64.b64encode(noise.getvalue()).decode()
+    assert len(inline) > JSON_BYTES
+    body = {"prompt": "a hat", "model": "gpt-image-1", "images": [{"image_url": inline}]}
+    assert len(pictures(server.post(EDIT, json=body))) == 1
 
 
 def test_models(server: Running):
@@ -273,6 +288,14 @@ def test_openai_headers_are_ignored_and_not_refused(server: Running):
     """Organisation and project of another account."""
     headers = {"openai-organization": "org-x", "openai-project": "proj", "authorization": "Bearer whatever"}
     assert server.get("/v1/models", headers=headers).status_code == 200
+
+
+def test_retries_of_clients_are_counted(server: Running):
+    """They tell an operator that callers give up before their pictures are drawn."""
+    before = server.metric("retries_total")
+    for count in ("0", "1", "2", "many"):
+        server.get("/v1/models", headers={"x-stainless-retry-count": count})
+    assert server.metric("retries_total") == before + 2
 
 
 def test_strict_answers_have_nothing_extra(strict: Running):

@@ -188,6 +188,13 @@ def test_a_full_store_refuses_before_drawing(tmp_path: Path):
     asyncio.run(fill())
 
 
+def test_a_place_that_takes_nothing_is_refused_at_the_start(tmp_path: Path):
+    """And not at the first picture, which would have been drawn for nothing."""
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BadInput, match="name another one"):
+        Store.open(str(tmp_path / "file" / "results"), seconds=1, quota=1)
+
+
 @pytest.mark.parametrize(
     "name", ["", "x", "../../etc/passwd", "0" * 10, f"{'f' * 10}-{'0' * 8}-{'0' * 31}.png"]
 )

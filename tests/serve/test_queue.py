@@ -76,6 +76,18 @@ def test_a_large_order_is_cut_into_runs_that_fit():
     assert owners(q) == [[("a", 8)], [("a", 8)], [("a", 3), ("a", 2)]]
 
 
+@pytest.mark.parametrize("operation", ["complete", "variations", "inpaint", "outpaint"])
+def test_what_starts_from_a_picture_runs_alone(operation: str):
+    """A run takes many prompts and no second picture: two edits in one would both be drawn from words alone.
+    The rows of one of them still share runs.
+    """
+    q = queue(batch=4)
+    put(q, "a", order(rows=6, operation=operation))
+    put(q, "a", order(rows=1, operation=operation))
+    assert q.seconds() == 7.0
+    assert owners(q) == [[("a", 4)], [("a", 2)], [("a", 1)]]
+
+
 def test_frames_and_chosen_pictures_stay_whole():
     """A blend's frames, and the best of several, make sense only in one run, and alone."""
     q = queue(batch=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -147,6 +148,16 @@ def test_resume_as_another_run_is_refused(tmp_path: Path, changes: dict, message
     out = go(tmp_path / "run", steps=2)
     with pytest.raises(BadInput, match=message):
         go(out, resume=True, **{"steps": 4, **changes})
+
+
+def test_resume_of_an_older_recipe(tmp_path: Path):
+    """A release that gives a config one more field must not end the runs that began before it."""
+    out = go(tmp_path / "run", steps=2)
+    then = json.loads((out / "recipe.json").read_text())
+    del then["task"]["dropout"]
+    (out / "recipe.json").write_text(json.dumps(then))
+    go(out, steps=4, resume=True)
+    assert json.loads((out / "recipe.json").read_text())["task"]["dropout"] == 0.0
 
 
 def test_resume_with_other_data_is_refused(tmp_path: Path):

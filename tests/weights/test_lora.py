@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,17 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 from torch import Tensor
 
 import armchair
 from armchair.artist.artist import Artist
 from armchair.artist.redo import redo, same_pixels
+from armchair.cli import main
 from armchair.core.bundle import Bundle
 from armchair.core.errors import ArmchairError, BadInput, Unsupported
+from armchair.core.images import open_image
+from armchair.core.picture import read_recipe
 from armchair.weights.tables.keys import revert, under
 from armchair.weights.tables.latent import diffusers_unet
 from tests.weights.systems import KARLO, STABLE, bundle_of
@@ -123,6 +128,25 @@ def test_in_pictures_and_their_recipes(tmp_path: Path, stable: Bundle):
     path.rename(tmp_path / "elsewhere.safetensors")
     with pytest.raises(BadInput, match="that changed this picture is not here"):
         redo(full.recipe, model=home)
+
+
+def test_every_drawing_command_takes_them(tmp_path: Path, stable: Bundle, capsys: pytest.CaptureFixture[str]):
+    """One option: a hole is drawn by the changed network, and the recipe says so; a strength is a number."""
+    path, picture, out = tmp_path / "style.safetensors", tmp_path / "cat.png", tmp_path / "out"
+    safetensors.torch.save_file(peft(pairs_for()), path)
+    Image.new("RGBA", (16, 16), (200, 30, 30, 0)).save(picture)
+    given = ["--model", str(stable.folder), "--seed", "1", "--steps", "2", "--out", str(out), "--json"]
+    drawn = []
+    for more in ([], ["--lora", f"{path}=0.5"]):
+        assert main(["inpaint", str(picture), "the cat", *given, *more]) == 0
+        drawn.append(Path(json.loads(capsys.readouterr().out)[0]["path"]))
+    assert not same_pixels(*(open_image(file) for file in drawn))
+    assert read_recipe(drawn[1])["lora"][0]["strength"] == 0.5
+    assert main(["inpaint", str(picture), "the cat", *given, "--lora", f"{path}=much"]) == 2
+    assert "the strength 'much' is no number" in capsys.readouterr().err
+    for command in ("generate", "vary", "blend", "textdiff", "probe", "outpaint"):
+        assert main([command, "--help"]) == 0
+        assert "--lora" in capsys.readouterr().out, command
 
 
 def test_karlo_takes_them_too(tmp_path: Path):

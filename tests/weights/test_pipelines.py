@@ -168,7 +168,7 @@ def test_stable_diffusion_in_one_file(tmp_path: Path, stable: Bundle, version: i
     2 linear ends, and open_clip's tower without its last block. Averages and tables are left behind.
     """
     words = STABLE["text_encoder"]
-    shared = {"spacing": "even", "groups": 32, "time_width": 64}
+    shared = {"spacing": "leading", "residue": True, "groups": 32, "time_width": 64}
     levels = tuple(replace(level, width=64 * (i + 1)) for i, level in enumerate(STABLE["latent"].levels))
     if version == 1:
         own = {"heads": 8, "head_width": 64, "side": 512}

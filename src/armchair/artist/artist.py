@@ -376,7 +376,8 @@ class Artist:
         from `generate`, without a ranking, and only where the pipeline has `together`.
         """
         first, rows = jobs[0], [(job, seed) for job in jobs for seed in job.seeds]
-        assert all((job.size, job.options) == (first.size, first.options) for job in jobs)
+        alike = ("generate", first.size, first.options)
+        assert all((job.operation, job.size, job.options) == alike for job in jobs)
         prompts = [job.prompt if job.revised_prompt is None else job.revised_prompt for job, _ in rows]
         seeds, last = [seed for _, seed in rows], None
         for last in cast(Any, self.pipeline).stream(prompts, seeds, first.size, **first.options):

@@ -77,6 +77,15 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "prior": ("diffusion", "ar", "none"),
     "decoder": ("plain", "consistency"),
 }
+
+
+def _check_interval(value: object) -> None:
+    from armchair.diffusion.guidance import parse_interval
+
+    parse_interval(value)
+
+
+READ: dict[str, Callable[[object], None]] = {"guidance_interval": _check_interval}  # raises BadInput
 MAX_FRAMES = 64
 ANCHORS = {  # the share of the free room that is left of a picture, and above it
     f"{tall}-{wide}".removeprefix("center-").removesuffix("-center"): (x, y)
@@ -109,6 +118,8 @@ def check_options(given: Mapping[str, Any], defaults: Mapping[str, Any], name: s
         if key in CHOICES and value not in CHOICES[key]:
             hint = nearest(str(value), CHOICES[key])
             raise BadInput(f"{key} {value!r} is none of {', '.join(CHOICES[key])}.{hint}")
+        if key in READ:
+            READ[key](value)
         chosen[key] = value
     return chosen
 

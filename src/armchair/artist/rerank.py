@@ -38,7 +38,7 @@ class Ranking:
                 drawn.append(event)
                 continue
             steps = event.total
-            yield Preview(batch * steps + event.index, batches * steps, event.images[:0])
+            yield Preview(batch * steps + event.index, batches * steps, lambda e=event: e.images[:0], 0)
             batch += event.index + 1 == steps
         scores = self.clip.score([p.image for p in drawn], [drawn[0].prompt])[:, 0].tolist()
         order = sorted(range(len(drawn)), key=lambda i: (-scores[i], i))

@@ -18,6 +18,7 @@ def command(
     size: o.FittingSize = None,
     steps: o.Steps = None,
     guidance: o.Guidance = None,
+    lora: o.Lora = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
     out: o.Out = Path("out"),
@@ -36,11 +37,10 @@ def command(
     check_frames(frames)  # before torch is imported
     pictures = open_image(image_a), open_image(image_b)
     find(model)
-    from armchair.artist.artist import load
     from armchair.artist.edits import interpolate_job
-    from armchair.cli.drawing import draw
+    from armchair.cli.drawing import draw, loaded
 
-    artist = load(model, device=device, dtype=dtype)
+    artist = loaded(model, device, dtype, lora)
     chosen = {"steps": steps, "guidance": guidance}
     job = interpolate_job(artist, *pictures, frames=frames, size=size, options=chosen)
     draw(artist, job, out, as_json, label=f"{image_a.stem} to {image_b.stem}", gif=True)

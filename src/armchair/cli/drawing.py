@@ -19,6 +19,25 @@ if TYPE_CHECKING:
     from armchair.artist.job import Job
 
 
+def loaded(model: str, device: str, dtype: str, lora: Sequence[str] | None) -> Artist:
+    """The model of a command's options. Raises ArmchairError, as armchair.load."""
+    from armchair.artist.artist import load
+
+    given: Sequence[str] = () if lora is None else lora
+    return load(model, device=device, dtype=dtype, lora=[strengthened(text) for text in given])
+
+
+def strengthened(text: str) -> tuple[str, float]:
+    """FILE=STRENGTH, or FILE. Raises BadInput for a strength that is no number."""
+    path, equals, number = text.rpartition("=")
+    if not equals:
+        return text, 1.0
+    try:
+        return path, float(number)
+    except ValueError:
+        raise BadInput(f"--lora {text}: the strength {number!r} is no number, as in file=0.8") from None
+
+
 def draw(
     artist: Artist, job: Job, out: Path, as_json: bool, label: str | None = None, gif: bool = False
 ) -> None:
@@ -41,7 +60,7 @@ def draw(
         spent = 0.0
         for event in artist.draw(job):
             if not isinstance(event, Picture):
-                batch = len(event.images) if len(event.images) else job.count
+                batch = event.count if event.count else job.count
                 bar.update(task, completed=len(rows) + batch * (event.index + 1) / event.total)
                 spent = time.perf_counter() - start
                 continue

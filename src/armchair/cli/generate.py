@@ -47,14 +47,7 @@ def command(
     prior: Annotated[
         str | None, typer.Option(metavar="diffusion|ar|none", help="Which prior of DALL·E 2 to use.")
     ] = None,
-    lora: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FILE[=STRENGTH]",
-            help="Change the networks by a LoRA file; may be given several times.",
-            show_default=False,
-        ),
-    ] = None,
+    lora: o.Lora = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
     out: o.Out = Path("out"),
@@ -74,11 +67,9 @@ def command(
     check_prompt(prompt)  # before torch is imported
     check_n(n)
     find(model)
-    from armchair.artist.artist import load
-    from armchair.cli.drawing import draw
+    from armchair.cli.drawing import draw, loaded
 
-    changes = [strengthened(text) for text in ([] if lora is None else lora)]
-    artist = load(model, device=device, dtype=dtype, lora=changes)
+    artist = loaded(model, device, dtype, lora)
     chosen = {
         "steps": steps,
         "guidance": guidance,
@@ -99,16 +90,3 @@ def command(
         options=chosen,
     )
     draw(artist, job, out, as_json)
-
-
-def strengthened(text: str) -> tuple[str, float]:
-    """FILE=STRENGTH, or FILE. Raises BadInput for a strength that is no number."""
-    from armchair.core.errors import BadInput
-
-    path, equals, number = text.rpartition("=")
-    if not equals:
-        return text, 1.0
-    try:
-        return path, float(number)
-    except ValueError:
-        raise BadInput(f"--lora {text}: the strength {number!r} is no number, as in file=0.8") from None

@@ -34,6 +34,7 @@ def command(
     size: o.FittingSize = None,
     steps: o.Steps = None,
     guidance: o.Guidance = None,
+    lora: o.Lora = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
     out: o.Out = Path("out"),
@@ -58,11 +59,10 @@ def command(
     picture = open_image(image)
     mask = open_image(words[0]) if len(words) == 2 else None
     find(model)
-    from armchair.artist.artist import load
     from armchair.artist.edits import inpaint_job
-    from armchair.cli.drawing import draw
+    from armchair.cli.drawing import draw, loaded
 
-    artist = load(model, device=device, dtype=dtype)
+    artist = loaded(model, device, dtype, lora)
     chosen = {"steps": steps, "guidance": guidance}
     job = inpaint_job(artist, picture, mask, prompt, n=n, seed=seed, size=size, options=chosen)
     draw(artist, job, out, as_json, label=prompt)

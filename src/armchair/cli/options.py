@@ -49,6 +49,14 @@ TopP = Annotated[
     float | None,
     typer.Option(metavar="P", help="Draw from the likeliest with share P. [default: the model's]"),
 ]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE[=STRENGTH]",
+        help="Change the networks by a LoRA file; may be given several times.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
 Dtype = Annotated[
     str, typer.Option(metavar="auto|float32|bfloat16|float16", help="Precision; auto is float32.")

@@ -28,6 +28,7 @@ def command(
     seed: o.Seed = None,
     steps: o.Steps = None,
     guidance: o.Guidance = None,
+    lora: o.Lora = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
     out: o.Out = Path("out"),
@@ -49,11 +50,10 @@ def command(
     parse_size(to)
     picture = open_image(image)
     find(model)
-    from armchair.artist.artist import load
     from armchair.artist.edits import outpaint_job
-    from armchair.cli.drawing import draw
+    from armchair.cli.drawing import draw, loaded
 
-    artist = load(model, device=device, dtype=dtype)
+    artist = loaded(model, device, dtype, lora)
     chosen = {"steps": steps, "guidance": guidance}
     job = outpaint_job(artist, picture, prompt, size=to, anchor=anchor, n=n, seed=seed, options=chosen)
     draw(artist, job, out, as_json, label=prompt)

@@ -20,6 +20,7 @@ def command(
     size: o.FittingSize = None,
     steps: o.Steps = None,
     guidance: o.Guidance = None,
+    lora: o.Lora = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
     out: o.Out = Path("out"),
@@ -43,11 +44,10 @@ def command(
         raise BadInput(f"components {components!r}: whole numbers, as in 20,40,80") from None
     picture = open_image(image)
     find(model)
-    from armchair.artist.artist import load
     from armchair.artist.edits import probe_job
-    from armchair.cli.drawing import draw
+    from armchair.cli.drawing import draw, loaded
 
-    artist = load(model, device=device, dtype=dtype)
+    artist = loaded(model, device, dtype, lora)
     chosen = {"steps": steps, "guidance": guidance}
     job = probe_job(artist, picture, components=counts, seed=seed, size=size, options=chosen)
     draw(artist, job, out, as_json, label=f"{image.stem} from components")

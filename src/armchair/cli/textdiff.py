@@ -25,6 +25,7 @@ def command(
     size: o.FittingSize = None,
     steps: o.Steps = None,
     guidance: o.Guidance = None,
+    lora: o.Lora = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
     out: o.Out = Path("out"),
@@ -45,11 +46,10 @@ def command(
     check_frames(frames)
     picture = open_image(image)
     find(model)
-    from armchair.artist.artist import load
     from armchair.artist.edits import text_diff_job
-    from armchair.cli.drawing import draw
+    from armchair.cli.drawing import draw, loaded
 
-    artist = load(model, device=device, dtype=dtype)
+    artist = loaded(model, device, dtype, lora)
     chosen = {"strength": strength, "steps": steps, "guidance": guidance}
     job = text_diff_job(
         artist, picture, source=source, target=target, frames=frames, size=size, options=chosen

@@ -22,6 +22,7 @@ def command(
     size: o.FittingSize = None,
     steps: o.Steps = None,
     guidance: o.Guidance = None,
+    lora: o.Lora = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
     out: o.Out = Path("out"),
@@ -40,11 +41,10 @@ def command(
     check_n(n)  # before torch is imported
     picture = open_image(image)
     find(model)
-    from armchair.artist.artist import load
     from armchair.artist.edits import variations_job
-    from armchair.cli.drawing import draw
+    from armchair.cli.drawing import draw, loaded
 
-    artist = load(model, device=device, dtype=dtype)
+    artist = loaded(model, device, dtype, lora)
     chosen = {"eta": eta, "steps": steps, "guidance": guidance}
     job = variations_job(artist, picture, n=n, seed=seed, size=size, options=chosen)
     draw(artist, job, out, as_json, label=f"like {image.stem}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -112,13 +112,16 @@ class Dalle1:
         words = [prompt] if isinstance(prompt, str) else prompt
         read = [caption_tokens(self.bpe.encode(text), self.net.text_places) for text in words]
         tokens = read[0] if isinstance(prompt, str) else torch.stack(read)
-        grid, stride = self.dvae.config.grid, self.dvae.config.stride
         for step in sample(self.decoder, tokens, SeedBatch(seeds), start=start, **settings):
-            images = self.dvae.decode(step.x.clamp(min=0))
-            drawn = (step.x[0, :, 0] >= 0).sum().item() * stride
-            if drawn < grid * stride:
-                images[:, :, int(drawn) :] = 0.5
-            yield Preview(step.index, step.total, images)
+            yield Preview(step.index, step.total, partial(self._decode, step.x.clone()), len(step.x))
+
+    @torch.no_grad()
+    def _decode(self, codes: Tensor) -> Tensor:
+        """codes (B, h, w), -1 where none is drawn yet -> (B, 3, H, W) in 0..1, grey below the last row"""
+        images = self.dvae.decode(codes.clamp(min=0))
+        drawn = int((codes[0, :, 0] >= 0).sum()) * self.dvae.config.stride
+        images[:, :, drawn:] = 0.5
+        return images
 
     @property
     def _device(self) -> torch.device:

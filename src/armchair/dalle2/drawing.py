@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from armchair.dalle2.clip_decoder import ClipConditions, ClipDecoder
 from armchair.dalle2.decoder import Conditions, Decoder
@@ -18,57 +19,61 @@ from armchair.diffusion.schedule import Schedule
 Drawn = Conditions | ClipConditions  # what one of the two decoders draws from
 
 
-def pick(conditions: Drawn, rows: slice) -> dict[str, Tensor]:
-    return {name: cast(Tensor, value)[rows] for name, value in conditions.items()}
-
-
 @torch.no_grad()
 def conditions_of(
-    net: Decoder, tokens: Tensor, image_emb: Tensor, has_image: bool, known: Tensor | None = None
-) -> Conditions:
-    """tokens (L,) of one caption, image_emb (B, Z), known (1 or B, 4, H, W) -> for B pictures, each computed
-    by itself
+    net: Decoder,
+    tokens: Sequence[Tensor],
+    image_emb: Tensor,
+    has_image: bool,
+    known: Tensor | None = None,
+) -> list[Conditions]:
+    """tokens (L,) of a caption a picture, image_emb (B, Z), known (1, 4, H, W) of all -> what each of B
+    pictures is drawn from, one row each, computed by itself
     """
     device = net.no_image.device
     shown = torch.tensor([has_image], device=device)
-    rows = [
-        net.conditions(
-            tokens[None].to(device),
-            image_emb[i : i + 1].to(device),
-            shown,
-            None if known is None else known[i if len(known) > 1 else 0][None].to(device),
-        )
-        for i in range(len(image_emb))
+    given = None if known is None else known.to(device)
+    return [
+        net.conditions(words[None].to(device), z[None].to(device), shown, given)
+        for words, z in zip(tokens, image_emb, strict=True)
     ]
-    return cast(Conditions, _below(rows))
 
 
 @torch.no_grad()
 def clip_conditions_of(
-    net: ClipDecoder, words: tuple[Tensor, Tensor, Tensor], image_emb: Tensor, has_image: bool
-) -> ClipConditions:
-    """words: text_emb (1, Z), text_seq (1, L, V) and keep (1, L) of one caption; image_emb (B, Z) -> for B
-    pictures, each computed by itself
+    net: ClipDecoder, words: Sequence[Sequence[Tensor]], image_emb: Tensor, has_image: bool
+) -> list[ClipConditions]:
+    """words: text_emb (1, Z), text_seq (1, L, V) and keep (1, L) of a caption a picture; image_emb (B, Z) ->
+    as `conditions_of`
     """
     device = net.no_image.device
-    given = [part.to(device) for part in words]
     shown = torch.tensor([has_image], device=device)
-    rows = [
-        net.conditions(given[0], given[1], given[2], image_emb[i : i + 1].to(device), shown)
-        for i in range(len(image_emb))
-    ]
-    return cast(ClipConditions, _below(rows))
+    rows: list[ClipConditions] = []
+    for caption, z in zip(words, image_emb, strict=True):
+        text_emb, text_seq, keep = (part.to(device) for part in caption)
+        rows.append(net.conditions(text_emb, text_seq, keep, z[None].to(device), shown))
+    return rows
 
 
-def _below(rows: Sequence[Drawn]) -> dict[str, Tensor]:
-    return {name: torch.cat([cast(Tensor, row[name]) for row in rows]) for name in rows[0]}
+def below(rows: Sequence[Drawn]) -> dict[str, Tensor]:
+    """Conditions of one row each as one batch; where tokens have a mask they are filled up to the longest."""
+    parts = [cast(dict[str, Tensor], row) for row in rows]
+    if "keep" in parts[0]:
+        longest = max(row["keep"].shape[1] for row in parts)
+        parts = [_filled(row, longest - row["keep"].shape[1]) for row in parts]
+    return {name: torch.cat([row[name] for row in parts]) for name in parts[0]}
+
+
+def _filled(row: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    """With so many tokens more that are none."""
+    return {**row, "context": F.pad(row["context"], (0, 0, 0, count)), "keep": F.pad(row["keep"], (0, count))}
 
 
 def denoiser_of(
     net: Decoder | ClipDecoder,
     schedule: Schedule,
-    cond: Drawn,
-    uncond: Drawn | None,
+    cond: Sequence[Drawn],
+    uncond: Sequence[Drawn] | None,
     guidance: float,
     *,
     threshold: float | None = None,
@@ -76,13 +81,13 @@ def denoiser_of(
 ) -> Denoiser:
     """The decoder as samplers want it.
 
-    schedule: the one that the sampler walks.  clip: x0 to -1..1, after guidance; threshold: dynamically, see
-    `clipped`.
+    schedule: the one that the sampler walks.  cond, uncond: a picture each.  clip: x0 to -1..1, after
+    guidance; threshold: dynamically, see `clipped`.
     """
 
     def make(rows: slice) -> Output:
-        return guided(net, pick(cond, rows), None if uncond is None else pick(uncond, rows), guidance)
+        return guided(net, below(cond[rows]), None if uncond is None else below(uncond[rows]), guidance)
 
-    output = apart(make, len(cond["extra"]), net.no_image.device)
+    output = apart(make, len(cond), net.no_image.device)
     denoise = denoiser(output, schedule, net.config.prediction)
     return clipped(denoise, schedule, percentile=threshold) if clip else denoise

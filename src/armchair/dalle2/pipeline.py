@@ -57,6 +57,7 @@ class Dalle2:
 
     kind = "dalle2"
     operations = frozenset({"generate"}) | READING | PAINTING  # of the system; an instance may have fewer
+    together = True  # `stream` takes a prompt a picture
 
     def __init__(
         self,
@@ -91,8 +92,12 @@ class Dalle2:
         parts = parts_of(bundle, device, dtype)
         return cls(parts, tokenizer(bundle), shown.languages, shown.defaults, device)
 
-    def stream(self, prompt: str, seeds: Sequence[int], size: str, **options: Any) -> Iterator[Preview]:
-        """A preview a step: the picture that the decoder then expects, small; then it is enlarged."""
+    def stream(
+        self, prompt: str | Sequence[str], seeds: Sequence[int], size: str, **options: Any
+    ) -> Iterator[Preview]:
+        """A preview a step: the picture that the decoder then expects, small; then it is enlarged. prompt: of
+        all pictures, or one a seed: each is then the picture that it would be alone.
+        """
         settings = {**self.defaults, **options}
         z = self.image_emb(prompt, seeds, settings)
         yield from self.paint(prompt, z, seeds, size, settings)
@@ -150,12 +155,23 @@ class Dalle2:
     def embedder(self) -> Embedder:
         return Embedder(self.parts["clip"], self.bpe, unit=not self.through_clip)
 
-    @torch.no_grad()
-    def image_emb(self, prompt: str, seeds: Sequence[int], settings: Mapping[str, Any]) -> Tensor:
-        """(B, Z) what the prior makes of a prompt, one a seed; of unit length where CLIP's embeddings are.
-        Without a prior the text's own embedding stands in (the paper's figure 8). Raises Unsupported for a
-        prior that is not here.
+    def image_emb(
+        self, prompt: str | Sequence[str], seeds: Sequence[int], settings: Mapping[str, Any]
+    ) -> Tensor:
+        """(B, Z) what the prior makes of a prompt, or of one a seed; of unit length where CLIP's embeddings
+        are. Without a prior the text's own embedding stands in (the paper's figure 8). Raises Unsupported for
+        a prior that is not here.
         """
+        rows: dict[str, list[int]] = {}  # prompt -> its pictures: what reads it reads it once
+        for row, text in enumerate(one_each(prompt, len(seeds))):
+            rows.setdefault(text, []).append(row)
+        found = [self._image_emb(text, [seeds[i] for i in own], settings) for text, own in rows.items()]
+        order = torch.tensor([i for own in rows.values() for i in own], device=self.device)
+        return torch.cat(found)[order.argsort()]
+
+    @torch.no_grad()
+    def _image_emb(self, prompt: str, seeds: Sequence[int], settings: Mapping[str, Any]) -> Tensor:
+        """The same for one prompt."""
         word = settings["prior"]
         if word != "none" and PRIORS[word] not in self.parts:
             here = [word for word, name in PRIORS.items() if name in self.parts]
@@ -202,17 +218,18 @@ class Dalle2:
 
     def denoiser(
         self,
-        prompt: str | None,
+        prompt: str | Sequence[str] | None,
         z: Tensor,
         settings: Mapping[str, Any],
         known: Tensor | None = None,
         clip: bool = True,
     ) -> tuple[Denoiser, Schedule]:
-        """The decoder for embeddings z (B, Z) and a caption, if there is one, and the levels that it visits.
+        """The decoder for embeddings z (B, Z) and a caption, or one a picture, or none; the levels it visits.
 
         known: (1, 4, S, S) as the decoder reads it.  clip: keep what it expects within the range of pixels.
         """
-        cond, uncond = self._conditions(prompt, z, settings["guidance"] != 1, known)
+        prompts = [None] * len(z) if prompt is None else one_each(prompt, len(z))
+        cond, uncond = self._conditions(prompts, z, settings["guidance"] != 1, known)
         net, schedule = self.parts["decoder"], self.schedule(settings)
         return denoiser_of(net, schedule, cond, uncond, settings["guidance"], clip=clip), schedule
 
@@ -222,29 +239,38 @@ class Dalle2:
 
     @torch.no_grad()
     def _conditions(
-        self, prompt: str | None, z: Tensor, guided: bool, known: Tensor | None
-    ) -> tuple[Drawn, Drawn | None]:
-        """What the decoder draws from with and without the caption and the embedding, the latter where it is
-        guided.
+        self, prompts: Sequence[str | None], z: Tensor, guided: bool, known: Tensor | None
+    ) -> tuple[Sequence[Drawn], Sequence[Drawn] | None]:
+        """What the decoder draws each picture from with and without its caption and embedding, the latter
+        where it is guided.
         """
         if self.through_clip:
-            _, *words = self._text("" if prompt is None else prompt)
-            _, *empty = self._text("", words[1].shape[1])
             clip_net: ClipDecoder = self.parts["decoder"]
-            cond = clip_conditions_of(clip_net, (words[0], words[1], words[2]), z, True)
-            uncond = clip_conditions_of(clip_net, (empty[0], empty[1], empty[2]), z, False)
-            return cond, uncond if guided else None
+            read = {text: self._text("" if text is None else text)[1:] for text in dict.fromkeys(prompts)}
+            words = [read[text] for text in prompts]
+            cond = clip_conditions_of(clip_net, words, z, True)
+            empty = [self._text("", text_seq.shape[1])[1:] for _, text_seq, _ in words] if guided else []
+            return cond, clip_conditions_of(clip_net, empty, z, False) if guided else None
         net: Decoder = self.parts["decoder"]
         length = net.config.caption.length
         nothing = torch.full((length,), PAD)
-        tokens = nothing if prompt is None else caption_tokens(self.bpe.encode(prompt), length)
-        hidden = conditions_of(net, nothing, torch.zeros_like(z), False, known) if guided else None
+        tokens = [
+            nothing if text is None else caption_tokens(self.bpe.encode(text), length) for text in prompts
+        ]
+        hidden = None
+        if guided:
+            hidden = conditions_of(net, [nothing] * len(z), torch.zeros_like(z), False, known)
         return conditions_of(net, tokens, z, True, known), hidden
 
     def paint(
-        self, prompt: str | None, z: Tensor, seeds: Sequence[int], size: str, settings: Mapping[str, Any]
+        self,
+        prompt: str | Sequence[str] | None,
+        z: Tensor,
+        seeds: Sequence[int],
+        size: str,
+        settings: Mapping[str, Any],
     ) -> Iterator[Preview]:
-        """Pictures from CLIP embeddings z (B, Z) and a caption, if there is one; one a seed."""
+        """Pictures from CLIP embeddings z (B, Z) and a caption, or one a picture, or none; one a seed."""
 
         def drawn() -> Iterator[Preview]:
             denoise, schedule = self.denoiser(prompt, z, settings)
@@ -260,6 +286,11 @@ class Dalle2:
         """Previews of small pictures (B, 3, S, S), of which there are `steps`, and then of large ones."""
         factor = int(size.split("x")[0]) // self.side
         return enlarged(self.parts, drawn, seeds, factor, steps, self.device)
+
+
+def one_each(prompt: str | Sequence[str], count: int) -> list[str]:
+    """A prompt of all pictures, or one a picture, as one a picture."""
+    return [prompt] * count if isinstance(prompt, str) else list(prompt)
 
 
 def to_previews(steps: Iterator[Any]) -> Iterator[Preview]:

@@ -48,13 +48,12 @@ class T5Config:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipWordsConfig:
-    """The states of a CLIP text tower, all of whose places are read, empty ones too (Stable Diffusion)."""
+    """The states of a CLIP text tower; in Stable Diffusion all its places are read, empty ones too."""
 
     text: TextConfig = field(default_factory=lambda: TextConfig(width=768))  # of ViT-L/14
     quick_gelu: bool = True
     pad: int | None = None  # id that fills a row after its end; None: the end's, as in Stable Diffusion 1
-
-    masked = False  # the empty places are read too
+    masked: bool = False  # what comes after the end is not read
 
     @property
     def width(self) -> int:
@@ -98,7 +97,10 @@ class LatentConfig:
     prediction: Kind = "eps"  # what the network says of a noisy latent
     steps: int = 1000  # noise levels of training, where it is no flow
     schedule: ScheduleName = "scaled_linear"
-    spacing: Literal["even", "trailing"] = "even"  # of the levels that drawing visits: see Schedule.respace
+    spacing: Literal["even", "trailing", "leading"] = (
+        "even"  # of the levels that drawing visits: see Schedule.respace
+    )
+    residue: bool = False  # drawing stops at the noise of the first level, as published schedulers do
     shift: float = 1.0  # of a flow: above 1 more of the steps at the noisy end
 
     def __post_init__(self) -> None:

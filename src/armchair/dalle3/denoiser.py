@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from armchair.dalle3.config import TIMES, LatentConfig
 from armchair.dalle3.text_encoder import text_encoder
+from armchair.nn.cross import Words
 from armchair.nn.unet import UNet
 
 
 class Conditions(TypedDict, total=False):
     """What a latent is drawn from, computed once for all steps. B pictures."""
 
-    context: Tensor  # (B, L, W) the text's states
+    words: tuple[Words, ...]  # what each attention reads of the text's states
     keep: Tensor  # (B, L) bool, False is no token
     extra: Tensor  # (B, E) joins the timestep, where the config has it pooled
     known: Tensor  # (B, C + 1, h, w) cells that stay, 0 elsewhere, and 1 where they stay, where it inpaints
@@ -62,7 +63,7 @@ class Denoiser(nn.Module):
 
     def conditions(self, text_seq: Tensor, keep: Tensor, known: Tensor | None) -> Conditions:
         """text_seq (B, L, W), keep (B, L) bool, known as in Conditions, or None where it does not inpaint"""
-        made: Conditions = {"context": text_seq, "keep": keep}
+        made: Conditions = {"words": self.unet.read(text_seq), "keep": keep}
         if self.pooled is not None:
             shown = keep.unsqueeze(-1).to(text_seq.dtype)
             made["extra"] = self.pooled((text_seq * shown).sum(dim=1) / shown.sum(dim=1))
@@ -81,7 +82,7 @@ class Denoiser(nn.Module):
         x: Tensor,
         t: Tensor,
         *,
-        context: Tensor,
+        words: tuple[Words, ...],
         keep: Tensor,
         extra: Tensor | None = None,
         known: Tensor | None = None,
@@ -90,7 +91,7 @@ class Denoiser(nn.Module):
         if self.config.is_flow:
             t = t * TIMES
         x = x if known is None else torch.cat([x, known.to(x)], dim=1)
-        return self.unet(x, t, extra=extra, context=context, keep=keep if self.config.words.masked else None)
+        return self.unet(x, t, extra=extra, words=words, keep=keep if self.config.words.masked else None)
 
 
 class LatentNet(nn.Module):

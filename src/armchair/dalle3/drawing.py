@@ -37,12 +37,21 @@ def below(words: Sequence[Read]) -> Read:
 
 
 def denoise_of(
-    net: Denoiser, words: Sequence[Read], nothing: Read, guidance: float, known: Tensor
+    net: Denoiser,
+    words: Sequence[Read],
+    nothing: Read,
+    guidance: float,
+    known: Tensor,
+    interval: tuple[float, float] | None = None,
 ) -> Denoise:
     """The network as samplers want it, for one caption a picture.
 
-    nothing: the empty caption, for guidance.  known: (1, C + 1, h, w)
+    nothing: the empty caption, for guidance.  known: (1, C + 1, h, w)  interval: the shares of the noise
+    between which pictures are guided; None: always.
     """
+    levels = net.config.levels_of_noise
+    if interval is not None and not isinstance(levels, Flow):  # whose own times are shares
+        interval = interval[0] * len(levels), interval[1] * len(levels)
 
     def conditions(rows: Sequence[Read]) -> Conditions:
         seq, keep = below(rows)
@@ -56,10 +65,10 @@ def denoise_of(
         both = below([*shown, nothing])  # of one length, so that they go through the network together
         cond = [(both[0][i : i + 1], both[1][i : i + 1]) for i in range(len(shown) + 1)]
         uncond = [cond.pop()] * len(shown)
-        return guided(net, conditions(cond), conditions(uncond), guidance)
+        return guided(net, conditions(cond), conditions(uncond), guidance, interval=interval)
 
     device = net.scale.mean.device
-    return denoiser(apart(make, len(words), device), net.config.levels_of_noise, net.config.prediction)
+    return denoiser(apart(make, len(words), device), levels, net.config.prediction)
 
 
 def steps_of(
@@ -77,5 +86,8 @@ def steps_of(
     levels = net.config.levels_of_noise
     if isinstance(levels, Flow):
         return sample_flow(denoise, x, levels, steps, sampler, kept)
-    visited = steps if net.config.spacing == "even" else f"trailing{steps}"
-    return sample(denoise, x, levels.respace(visited), seeds, sampler, kept=kept)
+    config = net.config
+    schedule = levels.respace(steps if config.spacing == "even" else f"{config.spacing}{steps}")
+    if config.residue:
+        schedule = schedule.ending_at(float(levels.alpha_bar[0]))
+    return sample(denoise, x, schedule, seeds, sampler, kept=kept)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from armchair.core.bundle import Bundle, Component, Shared
-from armchair.core.config import from_json, to_json
+from armchair.core.config import to_json
 from armchair.core.errors import BadInput
 from armchair.core.images import contact_sheet, from_pixels, to_image
 from armchair.core.packing import fill_module, pack, unpack
@@ -19,7 +19,7 @@ from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
 from armchair.dalle3.config import LatentConfig, T5Config, WordsConfig
 from armchair.dalle3.denoiser import Denoiser, LatentNet
-from armchair.dalle3.parts import carried, check_stages, load_part
+from armchair.dalle3.parts import carried, check_stages, load_part, part_config
 from armchair.dalle3.pipeline import Dalle3, masked_latent
 from armchair.dalle3.shapes import by_shape, laid_flat, nearest, picture, raised
 from armchair.dalle3.text_encoder import by_length, caption_tokens, text_encoder, trimmed
@@ -49,6 +49,7 @@ class SamplingConfig:
 
     steps: int = 50
     guidance: float = 7.5  # 1 is off; Ho and Salimans' w is one less
+    guidance_interval: str = "0-1"  # the shares of the noise between which there is guidance
     sampler: str = "ddim"
 
 
@@ -77,7 +78,8 @@ class LatentTaskConfig:
 
     def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> LatentTask:
         """using: `autoencoder` and `text` (needed); `text_encoder`: one that stands frozen, its tokenizer
-        with it; upsamplers, which the bundle then holds too.  init: a dalle3 bundle to go on from.
+        with it, or a CLIP, whose text tower it then is; upsamplers, which the bundle then holds too.
+        init: a dalle3 bundle to go on from.
 
         Raises BadInput for a stage that is missing or unknown.
         """
@@ -89,9 +91,11 @@ class LatentTaskConfig:
         bpe = load_tokenizer(using["text" if frozen is None else "text_encoder"].bytes("text"))
         words: WordsConfig = self.net.words
         if frozen is not None:
-            words = from_json(cast(Any, WordsConfig), frozen.config("text_encoder"), "text_encoder")
+            words = part_config(frozen, "text_encoder")
         elif isinstance(words, T5Config):  # the tokenizer's own ids, and two more
             words = replace(words, vocab=bpe.vocab + 2, pad=bpe.vocab, end=bpe.vocab + 1)
+        else:
+            words = replace(words, text=replace(words.text, vocab=bpe.vocab + 2))
         net = replace(self.net, words=words, channels=coder.config.channels, stride=coder.config.stride)
         return LatentTask(replace(self, net=net), using, coder, bpe, init)
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from armchair.clip.config import ClipConfig, ClipTextConfig
 from armchair.core.bundle import Bundle, Component, Shared
-from armchair.core.config import from_json
+from armchair.core.config import from_json, to_json
 from armchair.core.device import memory_of
 from armchair.core.errors import BadInput, BundleError
-from armchair.core.parts import Parts, bytes_of, copied, load_network
-from armchair.dalle3.config import ConsistencyConfig, LatentConfig, WordsConfig
+from armchair.core.packing import fill_module
+from armchair.core.parts import Parts, bytes_of, copied, load_network, ready, variant_of
+from armchair.dalle3.config import ClipWordsConfig, ConsistencyConfig, LatentConfig, WordsConfig
 from armchair.dalle3.consistency import ConsistencyDecoder
 from armchair.dalle3.denoiser import Denoiser
 from armchair.dalle3.text_encoder import text_encoder
@@ -27,6 +29,8 @@ from armchair.upsample.network import Upsampler
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torch import Tensor
+
 # component -> (its config's class, what makes the network of it)
 CLASSES: dict[str, tuple[Any, Callable[[Any], nn.Module]]] = {
     "autoencoder": (AutoencoderConfig, Autoencoder),
@@ -36,6 +40,7 @@ CLASSES: dict[str, tuple[Any, Callable[[Any], nn.Module]]] = {
     "upsample_256": (UpsamplerConfig, Upsampler),
     "upsample_1024": (UpsamplerConfig, Upsampler),
 }
+TOWER = "text."  # what the names of CLIP's text tower begin with
 NEEDED = ("autoencoder", "text", "text_encoder", "latent")
 # stage of --using -> the components that it brings
 STAGES: dict[str, tuple[str, ...]] = {
@@ -51,11 +56,19 @@ STAGES: dict[str, tuple[str, ...]] = {
 def load_part(bundle: Bundle, name: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """A network of a bundle, ready to draw. Raises BundleError where it is damaged or does not fit."""
     config = part_config(bundle, name)
+    if _reads_with_clip(bundle, name):
+        net = CLASSES[name][1](config)
+        fill_module(net, clip_tower(bundle), f"{bundle.name}/clip")
+        return ready(net, device, dtype)
     return load_network(bundle, name, lambda: CLASSES[name][1](config), device, dtype)
 
 
 def part_config(bundle: Bundle, name: str) -> Any:
     """A component's config. Raises BadInput where it is damaged."""
+    if _reads_with_clip(bundle, name):
+        clip, _ = variant_of(bundle, "clip", ((ClipConfig, None), (ClipTextConfig, None)))
+        # CLIP is trained without a look at what follows the end
+        return ClipWordsConfig(text=clip.text, quick_gelu=clip.quick_gelu, masked=True)
     return from_json(CLASSES[name][0], bundle.config(name), f"{bundle.name}/{name}")
 
 
@@ -79,7 +92,7 @@ def check_stages(using: Mapping[str, Bundle], needed: tuple[str, ...]) -> None:
         if stage not in STAGES:
             raise BadInput(f"--using {stage}: the stages of DALL·E 3 are {', '.join(STAGES)}")
         for name in STAGES[stage]:
-            if name not in bundle.components:
+            if name not in bundle.components and not _reads_with_clip(bundle, name):
                 raise BadInput(f"--using {stage}={bundle.folder}: it has no component {name}")
     for stage in needed:
         if stage not in using:
@@ -88,4 +101,23 @@ def check_stages(using: Mapping[str, Bundle], needed: tuple[str, ...]) -> None:
 
 def carried(using: Mapping[str, Bundle]) -> dict[str, Component | Shared]:
     """The components of the other stages, for this stage's bundle."""
-    return {name: copied(bundle, name) for stage, bundle in using.items() for name in STAGES[stage]}
+    return {name: _carry(bundle, name) for stage, bundle in using.items() for name in STAGES[stage]}
+
+
+def clip_tower(bundle: Bundle) -> dict[str, Tensor]:
+    """The text tower of a bundle's `clip` under the names of ClipWords, which projects nothing."""
+    tensors = bundle.tensors("clip")
+    tower = {key.removeprefix(TOWER): value for key, value in tensors.items() if key.startswith(TOWER)}
+    return {key: value for key, value in tower.items() if key != "projection"}
+
+
+def _carry(bundle: Bundle, name: str) -> Component | Shared:
+    if not _reads_with_clip(bundle, name):
+        return copied(bundle, name)
+    storage = bundle.home("clip")[2].storage
+    return Component(config=to_json(part_config(bundle, name)), tensors=clip_tower(bundle), storage=storage)
+
+
+def _reads_with_clip(bundle: Bundle, name: str) -> bool:
+    """Whether a bundle without an encoder of its own lends CLIP's text tower."""
+    return name == "text_encoder" and name not in bundle.components and "clip" in bundle.components

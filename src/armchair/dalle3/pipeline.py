@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,7 @@ from armchair.dalle3.config import LatentConfig
 from armchair.dalle3.denoiser import Denoiser
 from armchair.dalle3.drawing import Read, denoise_of, read, steps_of
 from armchair.dalle3.parts import parts_of
+from armchair.diffusion.guidance import parse_interval
 from armchair.diffusion.masks import known_part
 from armchair.text.tokenizer import load_any
 from armchair.upsample.cascade import enlarged, factors, restored
@@ -28,9 +30,8 @@ if TYPE_CHECKING:
     from armchair.dalle3.consistency import ConsistencyDecoder
     from armchair.nn.autoencoder import Autoencoder
 
-PLAIN: dict[str, Any] = {"steps": 50, "guidance": 7.5, "sampler": "ddim"}
+PLAIN: dict[str, Any] = {"steps": 50, "guidance": 7.5, "guidance_interval": "0-1", "sampler": "ddim"}
 CONSISTENCY = "consistency"  # the component, and the word of the option `decoder`
-SHOWN = 4  # previews that are decoded on the way to a picture; the others repeat them
 
 
 class Dalle3:
@@ -128,30 +129,31 @@ class Dalle3:
         known: Tensor,
         kept: tuple[Tensor, Tensor] | None = None,
     ) -> Iterator[Step]:
-        """Steps of latents (B, C, h, w) in the units of diffusion; settings: steps, guidance, sampler."""
+        """Steps of latents (B, C, h, w) in the units of diffusion; settings: the drawing options."""
         prompts = [prompt] * len(seeds) if isinstance(prompt, str) else list(prompt)
         found = {text: self.words(text) for text in dict.fromkeys(["", *prompts])}
         net: Denoiser = self.parts["latent"]
         words = [found[text] for text in prompts]
-        denoise = denoise_of(net, words, found[""], settings["guidance"], known)
+        interval = parse_interval(settings["guidance_interval"])
+        denoise = denoise_of(net, words, found[""], settings["guidance"], known, interval)
         rng = SeedBatch(seeds, self.device)
         x = rng.normal(self.config.channels, *self._grid(shape))
         return steps_of(net, denoise, x, settings["steps"], rng, settings["sampler"], kept)
 
-    @torch.no_grad()
     def _previews(
         self, steps: Iterator[Step], seeds: Sequence[int], settings: Mapping[str, Any]
     ) -> Iterator[Preview]:
-        """Pictures of what is expected; not every step's is decoded, the last one's is."""
-        images, total = None, settings["steps"]
+        """Pictures of what is expected, each decoded when it is looked at."""
         for step in steps:
-            last = step.index + 1 == total
-            if last and settings.get("decoder") == CONSISTENCY:
-                images = self._decode_in_steps(step.x0, seeds)
-            elif last or images is None or step.index * SHOWN // total > (step.index - 1) * SHOWN // total:
-                images = self.decode(step.x0)
-            yield Preview(step.index, total, images)
+            if step.index + 1 < settings["steps"]:
+                images = partial(self.decode, step.x0)
+            elif settings.get("decoder") == CONSISTENCY:
+                images = partial(self._decode_in_steps, step.x, seeds)
+            else:
+                images = partial(self.decode, step.x)
+            yield Preview(step.index, settings["steps"], images, len(seeds))
 
+    @torch.no_grad()
     def decode(self, x0: Tensor) -> Tensor:
         """x0 (B, C, h, w) in the units of diffusion -> (B, 3, H, W) in 0..1, each picture by itself"""
         net: Denoiser = self.parts["latent"]
@@ -159,6 +161,7 @@ class Dalle3:
         latents = net.scale.back(x0)
         return torch.cat([to_pixels(coder.decode(latents[i : i + 1])) for i in range(len(latents))])
 
+    @torch.no_grad()
     def _decode_in_steps(self, x0: Tensor, seeds: Sequence[int]) -> Tensor:
         """The same by the consistency decoder, whose noise is the seeds'."""
         decoder: ConsistencyDecoder = self.parts[CONSISTENCY]

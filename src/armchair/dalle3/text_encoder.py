@@ -134,7 +134,10 @@ def keep_of(tokens: Tensor, config: WordsConfig) -> Tensor:
     """tokens (B, L) -> (B, L) bool, True for what is read"""
     if isinstance(config, T5Config):
         return tokens != config.pad
-    return torch.ones_like(tokens, dtype=torch.bool)
+    if not config.masked:
+        return torch.ones_like(tokens, dtype=torch.bool)
+    places = torch.arange(tokens.shape[1], device=tokens.device)
+    return places <= (tokens == config.text.end).int().argmax(dim=1, keepdim=True)  # the first end
 
 
 def trimmed(tokens: Tensor, config: WordsConfig) -> tuple[Tensor, Tensor]:

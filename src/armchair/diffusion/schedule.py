@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -40,6 +40,7 @@ class Schedule:
 
     alpha_bar: Tensor  # (N,) float64 on the CPU, falling, below 1; the last may be 0
     times: Tensor  # (N,) int64 on the CPU, rising: t as the network is told it
+    end: float = 1.0  # alpha_bar that the step from the first level arrives at; 1 is the clean sample
 
     def __post_init__(self) -> None:
         values, times = self.alpha_bar, self.times
@@ -47,6 +48,7 @@ class Schedule:
         assert times.shape == values.shape and times.dtype == torch.int64, times
         assert bool((values.diff() < 0).all()) and 0 <= values[-1] and values[0] < 1, "alpha_bar must fall"
         assert bool((times.diff() > 0).all()), "times must rise"
+        assert values[0] <= self.end <= 1, self.end
 
     def __len__(self) -> int:
         return len(self.alpha_bar)
@@ -84,7 +86,7 @@ class Schedule:
             raise BadInput("a schedule of 1 step has no last level beside its first to take the signal from")
         alpha = self.alpha_bar.sqrt()
         alpha = (alpha - alpha[-1]) * (alpha[0] / (alpha[0] - alpha[-1]))
-        return Schedule(alpha_bar=alpha.square(), times=self.times)
+        return replace(self, alpha_bar=alpha.square())
 
     def respace(self, steps: int | str) -> Schedule:
         """The levels that a sampler visits.
@@ -93,6 +95,7 @@ class Schedule:
         steps in each, the least noisy section first.  "ddim25": every T // 25th, from the first.  "fast27":
         GLIDE's, five sections and the last step but two.  "logsnr25": evenly spaced in log(alpha / sigma).
         "trailing4": evenly spaced, the last level and not the first (arXiv:2305.08891, 3.3), for few steps.
+        "leading50": every T // 50th, from the second, as published schedulers of Stable Diffusion do.
         Raises BadInput for what this schedule cannot give.
         """
         return self.take(visited(self, steps))
@@ -100,7 +103,11 @@ class Schedule:
     def take(self, indices: Sequence[int]) -> Schedule:
         """Some of the levels, by their place here, rising."""
         picked = torch.tensor(list(indices), dtype=torch.int64, device=CPU)
-        return Schedule(alpha_bar=self.alpha_bar[picked], times=self.times[picked])
+        return replace(self, alpha_bar=self.alpha_bar[picked], times=self.times[picked])
+
+    def ending_at(self, alpha_bar: float) -> Schedule:
+        """The same, left with some noise at the end of drawing. alpha_bar: at least the first level's."""
+        return replace(self, end=alpha_bar)
 
     def index(self, t: Tensor) -> Tensor:
         """t (B,) as the network is told it -> (B,) places in this schedule"""
@@ -122,8 +129,8 @@ class Schedule:
 
     @cached_property
     def alpha_bar_before(self) -> Tensor:
-        """(N,) alpha_bar of the level that a step from here arrives at; 1, clean, for the first"""
-        return torch.cat([self.alpha_bar.new_ones(1), self.alpha_bar[:-1]])
+        """(N,) alpha_bar of the level that a step from here arrives at; `end` for the first"""
+        return torch.cat([self.alpha_bar.new_full((1,), self.end), self.alpha_bar[:-1]])
 
     @cached_property
     def beta(self) -> Tensor:
@@ -139,13 +146,15 @@ class Schedule:
     def log_variance_range(self) -> tuple[Tensor, Tensor]:
         """(N,) each: the logarithms of the smallest and the largest variance that a reverse step can want.
 
-        They are the posterior's and beta. The first level's posterior has none, and takes the second's.
+        They are the posterior's and beta. Before the clean sample the first level's posterior has none, and
+        takes the second's.
         """
         largest = self.beta.log()
         if len(self) == 1:
             return largest, largest
         smallest = self.posterior_variance.clone()
-        smallest[0] = smallest[1]
+        if self.end == 1:
+            smallest[0] = smallest[1]
         return smallest.log(), largest
 
 
@@ -158,11 +167,11 @@ def visited(schedule: Schedule, steps: int | str) -> list[int]:
     if word == "fast27":
         chosen = set(_sections(total, [10, 10, 3, 2, 2], word))
         return sorted(chosen - {total - 1} | {total - 3})
-    found = re.fullmatch(r"(ddim|logsnr|trailing)(\d+)", word)
+    found = re.fullmatch(r"(ddim|logsnr|trailing|leading)(\d+)", word)
     if found is None:
         raise BadInput(
             f"steps {word!r}: give a number, or numbers of sections such as 10,10,3,2,2, or one of ddim25, "
-            "logsnr25, trailing25, fast27"
+            "logsnr25, trailing25, leading25, fast27"
         )
     count = _fits(total, int(found[2]), word)
     match found[1]:
@@ -170,6 +179,9 @@ def visited(schedule: Schedule, steps: int | str) -> list[int]:
             return _strided(total, count, word)
         case "logsnr":
             return _even_in_log_snr(schedule, count)
+        case "leading":
+            _fits(total - 1, count, f"{word} (the first level is left out)")
+            return [1 + i * (total // count) for i in range(count)]
         case _:
             return [round((i + 1) * total / count) - 1 for i in range(count)]
 

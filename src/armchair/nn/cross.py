@@ -1,10 +1,19 @@
-"""Attention over a picture that reads words too."""
+"""Attention over a picture that reads words too.
+
+What it reads of the words, keys and values, does not depend on the picture: `read` computes it, once for all
+steps of a drawing.
+"""
+
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from armchair.nn.attention import attend
 from armchair.nn.norm import GroupNorm
+
+Words = tuple[Tensor, ...]  # keys, then values (B, h, L, d) of the tokens, for each attention over them
 
 
 class KeyedAttention(nn.Module):
@@ -30,7 +39,6 @@ class KeyedAttention(nn.Module):
         """
         super().__init__()
         self.heads = width // head_width
-        self.qk_norm = qk_norm
         self.norm = GroupNorm(groups, width, eps)
         self.qkv = nn.Linear(width, 3 * width)
         self.context_kv = nn.Linear(context_width, 2 * width) if context_width else None
@@ -40,19 +48,22 @@ class KeyedAttention(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, context: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
-        """x (B, C, H, W), context (B, L, W), keep (B, L) bool: False is no token -> (B, C, H, W)"""
+    def read(self, context: Tensor) -> Words:
+        """context (B, L, W) -> keys and values (B, h, L, d) of the tokens"""
+        assert self.context_kv is not None
+        k, v = self.context_kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return normed(k, self.k_norm, v), v
+
+    def forward(self, x: Tensor, words: Words = (), keep: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W), words: of `read`, keep (B, L) bool: False is no token -> (B, C, H, W)"""
         h = self.norm(x).permute(0, 2, 3, 1).flatten(1, 2)  # (B, H W, C), no copy where x is channels last
         q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, h, H W, d)
+        q, k = normed(q, self.q_norm, v), normed(k, self.k_norm, v)
         mask = None
         if self.context_kv is not None:
-            assert context is not None
-            own = self.context_kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-            k, v = torch.cat([own[0], k], dim=2), torch.cat([own[1], v], dim=2)  # (B, h, L + H W, d)
+            k, v = torch.cat([words[0], k], dim=2), torch.cat([words[1], v], dim=2)  # (B, h, L + H W, d)
             if keep is not None:
                 mask = nn.functional.pad(keep, (0, q.shape[2]), value=True)[:, None, None, :]
-        if self.qk_norm:  # in fp32 under autocast too
-            q, k = self.q_norm(q.float()).to(v.dtype), self.k_norm(k.float()).to(v.dtype)
         h = self.out(attend(q, k, v, mask=mask).transpose(1, 2).flatten(2))  # (B, H W, C)
         return x + h.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
@@ -86,16 +97,21 @@ class CrossTransformer(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, context: Tensor, keep: Tensor | None = None) -> Tensor:
-        """x (B, C, H, W), context (B, L, W), keep (B, L) bool: False is no token -> (B, C, H, W)"""
+    def read(self, context: Tensor) -> Words:
+        """context (B, L, W) -> keys and values (B, h, L, d) of the tokens, of one block after the other"""
+        blocks = cast(Sequence[CrossBlock], self.blocks)
+        return tuple(part for block in blocks for part in block.context.read(context))
+
+    def forward(self, x: Tensor, words: Words, keep: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W), words: of `read`, keep (B, L) bool: False is no token -> (B, C, H, W)"""
         h = self.into(self.norm(x).permute(0, 2, 3, 1).flatten(1, 2))  # (B, H W, C)
-        for block in self.blocks:
-            h = block(h, context, keep)
+        for i, block in enumerate(self.blocks):
+            h = block(h, words[2 * i : 2 * i + 2], keep)
         return x + self.out(h).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
 class CrossBlock(nn.Module):
-    """Attention over the sequence, attention over a context, a gated MLP, each added to what it read."""
+    """Attention over the sequence, attention over words, a gated MLP, each added to what it read."""
 
     def __init__(self, width: int, head_width: int, context_width: int, *, qk_norm: bool = False):
         super().__init__()
@@ -107,11 +123,11 @@ class CrossBlock(nn.Module):
         self.up = nn.Linear(width, 8 * width)
         self.down = nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor, context: Tensor, keep: Tensor | None) -> Tensor:
-        """x (B, N, C), context (B, L, W), keep (B, L) bool -> (B, N, C)"""
+    def forward(self, x: Tensor, words: Words, keep: Tensor | None) -> Tensor:
+        """x (B, N, C), words: what `context` reads of them, keep (B, L) bool -> (B, N, C)"""
         h = self.own_norm(x)
-        x = x + self.own(h, h)
-        x = x + self.context(self.context_norm(x), context, keep)
+        x = x + self.own(h, self.own.read(h))
+        x = x + self.context(self.context_norm(x), words, keep)
         value, gate = self.up(self.mlp_norm(x)).chunk(2, dim=-1)
         return x + self.down(value * nn.functional.gelu(gate))
 
@@ -122,19 +138,21 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, context_width: int, head_width: int, *, qk_norm: bool = False):
         super().__init__()
         self.heads = width // head_width
-        self.qk_norm = qk_norm
         self.q = nn.Linear(width, width, bias=False)
         self.kv = nn.Linear(context_width, 2 * width, bias=False)
         self.q_norm = nn.RMSNorm(head_width) if qk_norm else nn.Identity()
         self.k_norm = nn.RMSNorm(head_width) if qk_norm else nn.Identity()
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, context: Tensor, keep: Tensor | None = None) -> Tensor:
-        """x (B, N, C), context (B, L, W), keep (B, L) bool: False is not looked at -> (B, N, C)"""
-        q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, h, N, d)
-        k, v = self.kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, h, L, d) each
-        if self.qk_norm:  # in fp32 under autocast too
-            q, k = self.q_norm(q.float()).to(v.dtype), self.k_norm(k.float()).to(v.dtype)
+    def read(self, context: Tensor) -> Words:
+        """context (B, L, W) -> keys and values (B, h, L, d)"""
+        k, v = self.kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return normed(k, self.k_norm, v), v
+
+    def forward(self, x: Tensor, words: Words, keep: Tensor | None = None) -> Tensor:
+        """x (B, N, C), words: of `read`, keep (B, L) bool: False is not looked at -> (B, N, C)"""
+        k, v = words
+        q = normed(self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2), self.q_norm, v)  # (B, h, N, d)
         h = attend(q, k, v, mask=None if keep is None else keep[:, None, None, :])
         return self.out(h.transpose(1, 2).flatten(2))
 
@@ -151,7 +169,6 @@ class KeyedBlock(nn.Module):
     ):
         super().__init__()
         self.heads = heads
-        self.qk_norm = qk_norm
         self.attention_norm = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.context_kv = nn.Linear(context_width, 2 * width)
@@ -166,7 +183,7 @@ class KeyedBlock(nn.Module):
     def context(self, context: Tensor) -> Tensor:
         """context (B, S, W) -> (2, B, h, S, d), keys and values, the same for all places"""
         k, v = self.context_kv(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return torch.stack([self._normed(k, self.k_norm, v), v])
+        return torch.stack([normed(k, self.k_norm, v), v])
 
     def forward(self, x: Tensor, before: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (B, L, D), before (2, B, h, P, d) keys and values of the P places that all of x may see,
@@ -174,11 +191,13 @@ class KeyedBlock(nn.Module):
         -> (B, L, D) and (2, B, h, P + L, d) with those of x added
         """
         qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k = self._normed(qkv[0], self.q_norm, qkv[2]), self._normed(qkv[1], self.k_norm, qkv[2])
+        q, k = normed(qkv[0], self.q_norm, qkv[2]), normed(qkv[1], self.k_norm, qkv[2])
         kv = torch.cat([before, torch.stack([k, qkv[2]])], dim=3)
         h = attend(q, kv[0], kv[1], mask=mask, causal=mask is None)
         x = x + self.out(h.transpose(1, 2).flatten(2))
         return x + self.mlp(self.mlp_norm(x)), kv
 
-    def _normed(self, x: Tensor, norm: nn.Module, like: Tensor) -> Tensor:
-        return norm(x.float()).to(like.dtype) if self.qk_norm else x
+
+def normed(x: Tensor, norm: nn.Module, like: Tensor) -> Tensor:
+    """Queries or keys after their norm, if they have one: in fp32 under autocast too, then as `like`."""
+    return x if isinstance(norm, nn.Identity) else norm(x.float()).to(like.dtype)

@@ -7,14 +7,16 @@ One skeleton for DALL·E 2's decoder, the upsamplers (no attention at all) and l
 arXiv:2112.10752 with attention "cross", modulation "add" and resampling by "conv").
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from itertools import chain
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from armchair.nn.cross import CrossTransformer, KeyedAttention
+from armchair.nn.cross import CrossTransformer, KeyedAttention, Words
 from armchair.nn.embeddings import TimeEmbedding
 from armchair.nn.norm import GroupNorm
 from armchair.nn.resnet import ConvResample, Modulation, Resample, ResBlock, conv
@@ -113,11 +115,11 @@ class Stage(nn.Module):
             self.resample = block_of(config, last, last, resample)
 
     def block(
-        self, index: int, x: Tensor, emb: Tensor, context: Tensor | None, keep: Tensor | None
+        self, index: int, x: Tensor, emb: Tensor, words: Iterator[Words], keep: Tensor | None
     ) -> Tensor:
-        """Residual block `index` and its attention."""
+        """Residual block `index` and its attention, which takes the next of `words`."""
         x = self.blocks[index](x, emb)
-        return self.attentions[index](x, context, keep) if self.attentions else x
+        return self.attentions[index](x, next(words), keep) if self.attentions else x
 
 
 def block_of(
@@ -180,6 +182,20 @@ class UNet(nn.Module):
         self.norm = GroupNorm(config.groups, width)
         self.out = conv(width, config.channels_out * folded, 3, zero=True)
 
+    def read(self, context: Tensor | None) -> tuple[Words, ...]:
+        """context (B, L, context_width) -> what each attention reads of it, in the order of `forward`; where
+        they read the picture alone, nothing
+        """
+        stages = cast(list[Stage], [*self.down, *self.up])
+        found = [stage.attentions for stage in stages]
+        if self.middle_attention is not None:
+            found.insert(len(self.down), nn.ModuleList([self.middle_attention]))
+        layers = cast(list[KeyedAttention | CrossTransformer], list(chain(*found)))
+        if context is None:
+            assert self.config.context_width == 0, "attention over tokens, and there are none"
+            return tuple(() for _ in layers)
+        return tuple(layer.read(context) for layer in layers)
+
     def forward(
         self,
         x: Tensor,
@@ -187,13 +203,17 @@ class UNet(nn.Module):
         *,
         extra: Tensor | None = None,
         context: Tensor | None = None,
+        words: tuple[Words, ...] | None = None,
         keep: Tensor | None = None,
     ) -> Tensor:
         """x (B, C, H, W), t (B,) -> (B, channels_out, H, W)
 
-        extra: (B, E) added to the timestep's embedding.  context: (B, L, context_width) tokens.
-        keep: (B, L) bool, False is no token; None keeps all.
+        extra: (B, E) added to the timestep's embedding.  context: (B, L, context_width) tokens, or words:
+        what `read` makes of them.  keep: (B, L) bool, False is no token; None keeps all.
         """
+        if words is None:
+            words = self.read(context)
+        left = iter(words)
         emb = self.time(t)
         emb = F.silu(emb if extra is None else emb + extra)  # (B, E), activated once for all blocks
         h = F.pixel_unshuffle(x, self.config.patch) if self.config.patch > 1 else x
@@ -203,7 +223,7 @@ class UNet(nn.Module):
         for stage in self.down:
             assert isinstance(stage, Stage)
             for index in range(len(stage.blocks)):
-                h = stage.block(index, h, emb, context, keep)
+                h = stage.block(index, h, emb, left, keep)
                 skips.append(h)
             if stage.resample is not None:
                 h = stage.resample(h, emb)
@@ -211,13 +231,13 @@ class UNet(nn.Module):
 
         h = self.middle[0](h, emb)
         if self.middle_attention is not None:
-            h = self.middle_attention(h, context, keep)
+            h = self.middle_attention(h, next(left), keep)
         h = self.middle[1](h, emb)
 
         for stage in self.up:
             assert isinstance(stage, Stage)
             for index in range(len(stage.blocks)):
-                h = stage.block(index, torch.cat([h, skips.pop()], dim=1), emb, context, keep)
+                h = stage.block(index, torch.cat([h, skips.pop()], dim=1), emb, left, keep)
             if stage.resample is not None:
                 h = stage.resample(h, emb)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from armchair.serve.orders import Order, Ticket
 from armchair.serve.service import CallerLeft, Service
 
 JSON_BYTES = 2**20  # of a body without pictures
+JSON_PICTURES = 44 * 2**20  # of one with a picture and a mask, data URLs of up to 20 MiB as OpenAI has it
 GONE = 499  # nobody reads it; the log and the metrics do
 
 
@@ -45,18 +47,20 @@ def base_of(request: Request) -> str:
 
 
 @asynccontextmanager
-async def sent(request: Request, *, json_too: bool = True) -> AsyncGenerator[tuple[Fields, Form]]:
+async def sent(request: Request, json_bytes: int = JSON_BYTES) -> AsyncGenerator[tuple[Fields, Form]]:
     """The fields and files of a form, or the fields of a JSON body. Raises ApiError."""
     content_type = request.headers.get("content-type", "")
     service = service_of(request)
     form = is_form(content_type)
-    async with service.uploads.read(request, None if form else JSON_BYTES) as body:
+    async with service.uploads.read(request, None if form else json_bytes) as body:
         service.metrics.bytes.labels("in").inc(len(body))
         if form:
             found = await parse_form(body, content_type)
             yield Fields(found.texts, form=True), found
         else:
-            yield Fields(parse_json(body), form=False), Form()
+            big = len(body) > JSON_BYTES
+            values = await asyncio.to_thread(parse_json, body) if big else parse_json(body)
+            yield Fields(values, form=False), Form()
 
 
 def submit(request: Request, order: Order) -> Ticket:

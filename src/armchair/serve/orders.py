@@ -37,8 +37,13 @@ class Order:
 
     @property
     def divisible(self) -> bool:
-        """Whether its rows can be drawn in several runs, and beside those of others."""
+        """Whether its rows can be drawn in several runs."""
         return self.operation not in FRAMES | WORDS and self.drawn == self.rows
+
+    @property
+    def mixes(self) -> bool:
+        """Whether its rows can be drawn beside those of other orders: a run has many prompts, one picture."""
+        return self.operation == "generate" and self.divisible
 
     @property
     def drawn(self) -> int:

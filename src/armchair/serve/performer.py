@@ -82,12 +82,13 @@ def perform(artist: Any, parts: Sequence[Part], jobs: Sequence[Any]) -> Generato
     shown = dict.fromkeys(range(len(places)), 0)
     try:
         for event in events:
-            if hasattr(event, "images"):
+            if hasattr(event, "total"):
                 yield Stepped(event.index, event.total)
-                for offset, image in enumerate(event.images):
+                due = any(_due(part, event) for part in parts)  # images are made when they are looked at
+                for offset, image in enumerate(event.images if due else ()):
                     part, row = places[done + offset]
                     number = shown[done + offset]
-                    if part.wanted and event.index in preview_steps(part.order["partials"], event.total):
+                    if _due(part, event):
                         shown[done + offset] += 1
                         yield Shown(part, row, number, _image(image))
             else:
@@ -102,6 +103,10 @@ def perform(artist: Any, parts: Sequence[Part], jobs: Sequence[Any]) -> Generato
 def preview_steps(partials: int, total: int) -> set[int]:
     """At which steps previews are shown: evenly over the run, none at its last, which is the picture."""
     return {step for k in range(partials) if 0 <= (step := (k + 1) * total // (partials + 1) - 1) < total - 1}
+
+
+def _due(part: Part, event: Any) -> bool:
+    return part.wanted and event.index in preview_steps(part.order["partials"], event.total)
 
 
 def _image(image: Any) -> Image.Image:

@@ -154,7 +154,7 @@ class Queue:
         ticket = self._waiting[owner][0]
         order = ticket.order
         pieces = [self._take(ticket, self.most(order))]
-        if order.divisible and order.model in self.together and not ticket.strikes:
+        if order.mixes and order.model in self.together and not ticket.strikes:
             room = self.most(order) - len(pieces[0].rows)
             for other in list(self):
                 if room <= 0:
@@ -175,7 +175,7 @@ class Queue:
         for tickets in self._waiting.values():
             for ticket in tickets:
                 order = ticket.order
-                joins = order.divisible and order.model in self.together
+                joins = order.mixes and order.model in self.together
                 key = order.key if joins else f"{order.key} {ticket.id}"
                 rows[key] += len(ticket.todo)
                 sample[key] = order

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from armchair.serve import errors, schemas
 from armchair.serve.answers import Answers
-from armchair.serve.asking import base_of, owner_of, pictures, sent, service_of, submit
+from armchair.serve.asking import JSON_PICTURES, base_of, owner_of, pictures, sent, service_of, submit
 from armchair.serve.calls import OPERATIONS, Call, read_call, read_pictures
 from armchair.serve.codecs import Pixels
 from armchair.serve.fields import Fields
@@ -36,7 +36,7 @@ async def generations(request: Request) -> Response:
 @router.post("/v1/images/edits", openapi_extra=schemas.EDITS, responses=schemas.IMAGES)
 async def edits(request: Request) -> Response:
     """Paint a part of a picture anew: where the mask, or else the picture, is fully transparent."""
-    async with sent(request) as (fields, form):
+    async with sent(request, JSON_PICTURES) as (fields, form):
         files = form.files if fields.form else _inline(fields)
         call = read_call("edits", fields, service_of(request).catalog)
         if not fields.form and not call.dialect.gpt:

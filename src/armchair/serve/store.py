@@ -8,6 +8,7 @@ All that is known of a result is in its name, so that any server with the same f
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import secrets
 import time
@@ -42,7 +43,15 @@ class Folder:
     """A folder of this machine, or one that several machines mount."""
 
     def __init__(self, path: str | Path):
+        """Raises BadInput where nothing can be written there."""
         self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            writable = os.access(self.path, os.W_OK | os.X_OK)
+        except OSError:
+            writable = False
+        if not writable:
+            raise BadInput(f"store {path} is no folder that this user can write to: name another one")
 
     def put(self, name: str, data: bytes) -> None:
         write_bytes(self.path / name, data)

@@ -68,8 +68,9 @@ class RunFolder:
         if self.recipe.exists() or self.checkpoints.exists():
             if not resume:
                 raise BadInput(f"{self.path} holds a run already; go on with --resume, or name another --out")
-            if self.recipe.exists():
-                _refuse_another(saved(self.path), now, self.path)
+            if self.recipe.exists():  # a field that recipes did not have then is as it is now
+                then = {**saved(self.path), **to_json(saved_recipe(recipe, self.path))}
+                _refuse_another(then, now, self.path)
         for folder in (self.path, self.checkpoints, self.previews):
             checkpoint.clean(folder)
         write_json(self.recipe, now)

@@ -39,27 +39,33 @@ def enlarged(
     configs: list[UpsamplerConfig] = [parts.config(name) for name in stages]
     counts = [len(seeds) * len(config.levels().respace(config.steps)) for config in configs]
     total, done = steps + sum(counts), 0
-    images: Tensor | None = None
-    for preview in drawn:
-        images = preview.images
-        yield Preview(done, total, images)
+    last: Preview | None = None
+    for last in drawn:
+        yield last.at(done, total)
         done += 1
-    assert images is not None and done == steps, (done, steps)
+    assert last is not None and done == steps, (done, steps)
     for name in stages:
         rng = SeedBatch([mix(seed, name) for seed in seeds], device)
-        for preview in UpsamplerModel(parts[name]).stream(images, rng):
-            halved = factor == 8 and name == LARGE
-            images = preview.images
-            yield Preview(done, total, F.avg_pool2d(images, 2) if halved else images)
+        small, halved = last.images, factor == 8 and name == LARGE
+        for last in UpsamplerModel(parts[name]).stream(small, rng):
+            shown = last.at(done, total)
+            yield shown.changed(_halved) if halved else shown
             done += 1
+
+
+def _halved(images: Tensor) -> Tensor:
+    return F.avg_pool2d(images, 2)
 
 
 def restored(previews: Iterator[Preview], image: Tensor, keep: Tensor) -> Iterator[Preview]:
     """The previews with the pixels of image (1, 3, H, W) where keep (1, 1, H, W) is True, once they have its
     size.
     """
+
+    def restore(shown: Tensor) -> Tensor:
+        if shown.shape[2:] != image.shape[2:]:
+            return shown
+        return torch.where(keep.to(shown.device), image.to(shown), shown)
+
     for preview in previews:
-        shown = preview.images
-        if shown.shape[2:] == image.shape[2:]:
-            shown = torch.where(keep.to(shown.device), image.to(shown), shown)
-        yield preview._replace(images=shown)
+        yield preview.changed(restore)

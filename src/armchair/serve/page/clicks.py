@@ -446,7 +446,7 @@ class Clicks:
             self.desk.service.log("the page failed", error=f"{type(error).__name__}: {error}")
             said.append(self.words("fault"))
         for text in said:
-            self.gr.Warning(escape(text), duration=8)
+            self.gr.Warning(escape(text), duration=8, title=self.words("notes"))
 
 
 def files(shots: Sequence[Mapping[str, Any]]) -> list[str]:

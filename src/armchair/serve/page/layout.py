@@ -54,6 +54,8 @@ table.settings th { font-weight: 500; opacity: .7; white-space: nowrap; width: 1
   .drawn .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important }
   #gallery .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important }
 }
+/* the last turn stays in sight: what runs from the bottom up is scrolled to its bottom */
+.turns { display: flex; flex-direction: column-reverse; max-height: max(24rem, 55vh); overflow-y: auto }
 .turn { max-width: 80%; width: fit-content; padding: 6px 12px; margin: 6px 0; border-radius: 10px;
   background: #8882; overflow-wrap: anywhere }
 .turn.user { margin-left: auto; background: #6366f133 }

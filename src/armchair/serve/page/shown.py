@@ -49,7 +49,7 @@ def conversation(turns: Sequence[tuple[str, str, str | None]]) -> str:
     for who, text, file in turns:
         picture = "" if file is None else f'<img alt="" src="gradio_api/file={escape(file)}">'
         shown.append(f'<div class="turn {who}">{picture}<div>{escape(text)}</div></div>')
-    return "".join(shown)
+    return f'<div class="turns"><div>{"".join(shown)}</div></div>' if shown else ""
 
 
 # how gradio's events are set up here: no entry in its API, no veil over what they change

@@ -114,7 +114,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "Something went wrong here; the server's log knows more.",
         "문제가 생겼습니다. 서버 로그를 보세요.",
     ),
-    # the settings of a picture
+    # the settings of a picture, and what else a person should know
     "bundle": ("Model", "모델"),
     "operation": ("How", "방법"),
     "revised_prompt": ("Drawn prompt", "그린 프롬프트"),

@@ -12,7 +12,7 @@ from armchair.weights.precision import dtype_named
 
 ANY = "any"
 FORMATS = {  # name -> kinds that it takes, and the module whose `export` writes it
-    "diffusers": (("dalle2", "dalle3"), "armchair.weights.exporting.diffusers"),
+    "diffusers": (("dalle2", "dalle3", "autoencoder"), "armchair.weights.exporting.diffusers"),
     "hf-clip": (("clip",), "armchair.weights.exporting.hf_clip"),
     "safetensors": ((ANY,), "armchair.weights.exporting.plain"),
 }

@@ -87,6 +87,8 @@ def latent_config(
         inpaints=False,
         prediction=prediction,
         schedule="scaled_linear",
+        spacing="leading",
+        residue=True,
         heads=0 if second else HEADS,
         head_width=HEAD_WIDTH,
     )

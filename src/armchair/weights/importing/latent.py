@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -25,7 +25,7 @@ from armchair.text.t5 import T5Tokenizer
 from armchair.weights.importing.clip import hf_config, tokenizer
 from armchair.weights.importing.plan import Format, Options, Plan
 from armchair.weights.importing.source import Source
-from armchair.weights.importing.stated import check, number, numbers
+from armchair.weights.importing.stated import check, number, numbers, one_of
 from armchair.weights.importing.unclip import UNET, WEIGHTS
 from armchair.weights.tables import latent as tables
 from armchair.weights.tables.keys import Fitted, Table, fit
@@ -40,6 +40,15 @@ SCHEDULE = {
     "rescale_betas_zero_snr": False,
 }
 PREDICTIONS: dict[str, Kind] = {"epsilon": "eps", "v_prediction": "v"}
+Spacing = Literal["even", "trailing", "leading"]
+SPACINGS: dict[str, Spacing] = {"linspace": "even", "trailing": "trailing", "leading": "leading"}
+# scheduler -> its spacing and whether it ends at the clean latent, where its config does not say; all others
+# space evenly and end there. PNDM's levels are visited by our samplers
+SCHEDULERS = {
+    "DDIMScheduler": ("leading", True),
+    "PNDMScheduler": ("leading", False),
+    "DDPMScheduler": ("leading", True),
+}
 LATENT_UNET = {
     **{name: value for name, value in UNET.items() if name != "resnet_time_scale_shift"},
     "resnet_time_scale_shift": "default",
@@ -119,11 +128,9 @@ def latent_config(source: Source, words: ClipWordsConfig, stride: int) -> tuple[
     check(config, LATENT_UNET, where)
     shown = source.json("scheduler/scheduler_config.json")
     check(shown, SCHEDULE, f"scheduler of {source.name}")
-    said = shown.get("prediction_type", "epsilon")
-    if said not in PREDICTIONS:
-        raise Unsupported(
-            f"scheduler of {source.name} has prediction_type {said!r}; {', '.join(PREDICTIONS)} are supported"
-        )
+    said = one_of(shown, "prediction_type", "epsilon", PREDICTIONS, f"scheduler of {source.name}")
+    spacing, clean = SCHEDULERS.get(shown.get("_class_name", ""), ("linspace", True))
+    spacing = one_of(shown, "timestep_spacing", spacing, SPACINGS, f"scheduler of {source.name}")
     levels = levels_of(config, where)
     channels = number(config, "in_channels", where)
     if config.get("out_channels") != channels:
@@ -149,7 +156,8 @@ def latent_config(source: Source, words: ClipWordsConfig, stride: int) -> tuple[
         prediction=PREDICTIONS[said],
         steps=shown.get("num_train_timesteps", 1000),
         schedule="scaled_linear",
-        spacing="trailing" if shown.get("timestep_spacing") == "trailing" else "even",
+        spacing=SPACINGS[spacing],
+        residue=not shown.get("set_alpha_to_one", clean),
         heads=heads,
         head_width=head_width,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from armchair.core.errors import BadInput, Unsupported
@@ -14,6 +14,14 @@ def check(config: Mapping[str, Any], stated: Mapping[str, Any], where: str) -> N
         value = config.get(name, supported)
         if value != supported:
             raise Unsupported(f"{where} has {name} {value!r}; {supported!r} is supported")
+
+
+def one_of(config: Mapping[str, Any], name: str, absent: str, known: Iterable[str], where: str) -> str:
+    """A word out of a few; `absent` where the config says none. Raises Unsupported for another."""
+    value, words = config.get(name, absent), list(known)
+    if value not in words:
+        raise Unsupported(f"{where} has {name} {value!r}; {', '.join(words)} are supported")
+    return str(value)
 
 
 def number(config: Mapping[str, Any], name: str, where: str) -> int:

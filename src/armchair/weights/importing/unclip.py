@@ -19,7 +19,7 @@ from armchair.upsample.config import UpsamplerConfig
 from armchair.weights.importing.clip import hf_config, tokenizer
 from armchair.weights.importing.plan import Format, Options, Plan
 from armchair.weights.importing.source import Source, open_source
-from armchair.weights.importing.stated import check, number, numbers
+from armchair.weights.importing.stated import check, number, numbers, one_of
 from armchair.weights.kinds import network_on_meta
 from armchair.weights.tables import clip as clip_tables
 from armchair.weights.tables import unet as unet_tables
@@ -118,9 +118,7 @@ def noise_of(source: Source, name: str, variance: str, limit: float | None) -> t
     reach = float(config.get("clip_sample_range", 1.0)) if config.get("clip_sample", True) else None
     if limit is not None and reach != limit:
         raise Unsupported(f"{where} keeps samples within {reach}; {limit} is supported")
-    said = config.get("prediction_type", "epsilon")
-    if said not in PREDICTIONS:
-        raise Unsupported(f"{where} has prediction_type {said!r}; {' and '.join(PREDICTIONS)} are supported")
+    said = one_of(config, "prediction_type", "epsilon", PREDICTIONS, where)
     return config.get("num_train_timesteps", 1000), PREDICTIONS[said], reach
 
 
