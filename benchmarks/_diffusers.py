@@ -114,6 +114,64 @@ def unclip(folder: Path, sizes: dict[str, Any]) -> Any:
     return made
 
 
+def stable_diffusion(folder: Path, sizes: dict[str, Any]) -> Any:
+    """A StableDiffusionPipeline with DDIM. sizes: of `clip` (width, depth, heads), of `unet` and `coder`
+    (widths, depth), and `cells` of a latent's side.
+    """
+    diffusers, transformers = (importlib.import_module(name) for name in ("diffusers", "transformers"))
+    words, vocab = tokenizer(folder.with_name(f"{folder.name}-tokens"))
+    width, depth, heads = sizes["clip"]
+    text = transformers.CLIPTextConfig(
+        vocab_size=vocab, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=depth,
+        num_attention_heads=heads, max_position_embeddings=LENGTH, bos_token_id=vocab - 2,
+        eos_token_id=vocab - 1, pad_token_id=0,
+    )  # fmt: skip
+    (widths, blocks), (coded, deep) = sizes["unet"], sizes["coder"]
+    attends = [True] * (len(widths) - 1) + [False]
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=sizes["cells"], in_channels=4, out_channels=4, block_out_channels=tuple(widths),
+        layers_per_block=blocks, cross_attention_dim=width, attention_head_dim=8,
+        down_block_types=tuple(f"{'CrossAttn' * here}DownBlock2D" for here in attends),
+        up_block_types=tuple(f"{'CrossAttn' * here}UpBlock2D" for here in reversed(attends)),
+    )  # fmt: skip
+    coder = diffusers.AutoencoderKL(
+        block_out_channels=tuple(coded), latent_channels=4, layers_per_block=deep,
+        down_block_types=("DownEncoderBlock2D",) * len(coded), sample_size=sizes["cells"] * 8,
+        up_block_types=("UpDecoderBlock2D",) * len(coded),
+    )  # fmt: skip
+    made = diffusers.StableDiffusionPipeline(
+        vae=stirred(coder),
+        text_encoder=stirred(transformers.CLIPTextModel(text)),
+        tokenizer=words,
+        unet=stirred(unet),
+        scheduler=diffusers.DDIMScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
+            timestep_spacing="trailing", set_alpha_to_one=True,
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )  # fmt: skip
+    made.set_progress_bar_config(disable=True)
+    made.save_pretrained(folder)
+    return made
+
+
+# a twentieth of Stable Diffusion 1 at 256 px, and version 1 itself
+SMALL: dict[str, Any] = {
+    "clip": (512, 4, 8),
+    "unet": ((128, 256, 384), 2),
+    "coder": ((32, 64, 128, 128), 2),
+    "cells": 32,
+}
+ONE: dict[str, Any] = {
+    "clip": (768, 12, 12),
+    "unet": ((320, 640, 1280, 1280), 2),
+    "coder": ((128, 256, 512, 512), 2),
+    "cells": 64,
+}
+
+
 def stable_diffusion_unet() -> Any:
     """Stable Diffusion 1.5's U-Net."""
     down, up = ("CrossAttnDownBlock2D",) * 3, ("CrossAttnUpBlock2D",) * 3

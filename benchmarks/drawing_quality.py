@@ -1,9 +1,10 @@
 """Steps against quality, and realism against diversity, of a system that draws by diffusion.
 
 Run      python benchmarks/drawing_quality.py steps --model dalle2 [--steps 4 8 12 20 30 50]
-         python benchmarks/drawing_quality.py guidance --model dalle2 [--plot docs/images/dalle2-guidance.png]
-Needs    a drawing bundle, `clip` and `judge`; --plot needs matplotlib
-Writes   benchmarks/results/drawing_quality_{steps,guidance}_MODEL_YYYYMMDD.json
+         python benchmarks/drawing_quality.py guidance --model dalle2 [--plot docs/images/dalle2-guidance.svg]
+         --quick shows within two minutes that it works, with too few pictures to say anything
+Needs    a drawing bundle, `clip` and `judge`, and the drawings of Emoji World
+Writes   benchmarks/results/drawing_quality_{steps,guidance}_MODEL_YYYYMMDD.json, but not with --quick
 
 steps: the short version of Emoji-GenEval, English and Korean in turn, the same seeds for every row: the share
 of pictures that show what was asked for, CLIP score, and seconds a picture. The default of a bundle is the
@@ -17,13 +18,13 @@ guidance grows). `text alone` hides the image embedding from the decoder, which 
 from __future__ import annotations
 
 import argparse
-import importlib
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from _machine import clock, facts, show, write
+from _svg import Line, Panel, save
 
 from armchair.core.images import to_pixels, to_tensor
 from armchair.core.rng import SeedBatch
@@ -55,8 +56,11 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, nargs="+", default=[1, 1.5, 2, 3, 4, 6, 8])
     parser.add_argument("--pictures", type=int, default=2, help="of each prompt or caption")
     parser.add_argument("--captions", type=int, default=120, help="of the guidance curve")
-    parser.add_argument("--plot", type=Path, help="where to draw the guidance curve")
+    parser.add_argument("--plot", type=Path, help="where to draw the guidance curve, as SVG")
+    parser.add_argument("--quick", action="store_true", help="a try: few of everything")
     args = parser.parse_args()
+    if args.quick:
+        args.steps, args.guidance, args.pictures, args.captions = [2, 4], [1.0, 3.0], 1, 8
     session = Session(args.model, quick=True)
     rows = steps(session, args) if args.what == "steps" else guidance(session, args)
     result: dict[str, Any] = {
@@ -66,13 +70,16 @@ def main() -> None:
         "pictures_each": args.pictures,
         "rows": rows,
     }
-    write(result)
-    if args.plot is not None:
+    if not args.quick:
+        write(result)
+    if args.plot is not None and args.what == "guidance":
         plot(rows, args.plot)
 
 
 def steps(session: Session, args: argparse.Namespace) -> list[dict[str, Any]]:
     prompts = [p for p in session.prompts if p.stratum in SIX]
+    if args.quick:
+        prompts = prompts[:: len(prompts) // len(SIX)]
     seeds = range(FIRST_SEED, FIRST_SEED + args.pictures)
     rows: list[dict[str, Any]] = []
     for sampler in args.samplers:
@@ -108,7 +115,7 @@ def steps(session: Session, args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def guidance(session: Session, args: argparse.Namespace) -> list[dict[str, Any]]:
     count = args.captions * args.pictures
-    scenes = [sample_scene(i, WORLD) for i in range(count + REAL)]
+    scenes = [sample_scene(i, WORLD) for i in range(count + (100 if args.quick else REAL))]
     rendered = as_bytes(pictures(scenes, SIDE, session.art))
     real = session.image_emb(rendered[count:])
     ends = {
@@ -168,20 +175,15 @@ def text_alone(session: Session, text: str, seeds: range, **options: Any) -> tor
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Distance over guidance, and recall over precision."""
-    plt = importlib.import_module("matplotlib.figure")
-    figure = plt.Figure(figsize=(9, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    """Distance over guidance, and recall over precision with the guidance beside each point."""
+    distance, spread = [], []
     for name in dict.fromkeys(row["decoder"] for row in rows):
         own = [row for row in rows if row["decoder"] == name]
-        left.plot([r["guidance"] for r in own], [r["Frechet distance"] for r in own], "o-", label=name)
-        right.plot([r["precision"] for r in own], [r["recall"] for r in own], "o-", label=name)
-        for r in own:
-            right.annotate(f"{r['guidance']:g}", (r["precision"], r["recall"]), fontsize=8)
-    left.set(xlabel="guidance", ylabel="Frechet distance, CLIP's features")
-    right.set(xlabel="precision", ylabel="recall")
-    left.legend()
-    figure.savefig(path, dpi=100)
+        scales = [row["guidance"] for row in own]
+        distance.append(Line(name, [(row["guidance"], row["Frechet distance"]) for row in own]))
+        points = [(row["precision"], row["recall"]) for row in own]
+        spread.append(Line(name, points, [f"{scale:g}" for scale in scales]))
+    save([Panel("guidance", "Frechet distance", distance), Panel("precision", "recall", spread)], path)
 
 
 if __name__ == "__main__":

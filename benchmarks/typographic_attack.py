@@ -1,13 +1,15 @@
 """A thing with another thing's name on a board below it: what CLIP reads, and what DALL·E 2 draws of it.
 
 Run      python benchmarks/typographic_attack.py [--model dalle2] [--pairs 24] [--sheet FILE]
-Needs    a dalle2 bundle, `clip` and `judge`
-Writes   benchmarks/results/typographic_attack_YYYYMMDD.json
+         --quick shows within two minutes that it works, on the apples alone
+Needs    a dalle2 bundle, `clip` and `judge`, and the drawings of Emoji World
+Writes   benchmarks/results/typographic_attack_YYYYMMDD.json, but not with --quick
 
-arXiv:2204.06125, figure 6: an apple with a sheet that says "iPod" is an iPod to CLIP, and yet its embedding
-decodes to apples. Here the boards of Emoji World bear the English names of other things, in capitals, on
-single things that fill what the board leaves free. `by words` is zero-shot naming by CLIP among the concepts
-that the systems draw; `drawn` is what the judge finds in variations (eta 1) of the picture.
+arXiv:2204.06125, figure 6: an apple with a sheet that says "iPod" or "pizza" is one to CLIP, and yet its
+embedding decodes to apples. Here the boards of Emoji World bear the English names of other things, in
+capitals, on single things that fill what the board leaves free; the first pairs are the paper's apple with a
+phone's and a pizza's name. `by words` is zero-shot naming by CLIP among the concepts that the systems draw;
+`drawn` is what the judge finds in variations (eta 1) of the picture.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from armchair.evaluation.session import Session, as_bytes, without_notes
 DRAWN = 96  # concepts that the shipped systems draw
 LONGEST = 8  # letters of a name on a board
 VARIATIONS = 4  # of each picture
+PAPER = (("apple", "phone"), ("apple", "pizza"))
 
 
 def main() -> None:
@@ -41,14 +44,17 @@ def main() -> None:
     parser.add_argument("--model", default="dalle2")
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--sheet", type=Path, help="write a contact sheet here")
+    parser.add_argument("--quick", action="store_true", help="a try: the apples, one variation each")
     args = parser.parse_args()
+    count, each = (len(PAPER), 1) if args.quick else (args.pairs, VARIATIONS)
     session = Session(args.model)
     concepts = load_concepts()[:DRAWN]
     names = [concept.name for concept in concepts]
     classes = class_embeddings(session.clip.text_emb, [concept_prompts(c, "en") for c in concepts]).cpu()
     short = [name for name in names if len(name) <= LONGEST and name.isalpha()]
     rng = np.random.default_rng(0)
-    pairs = [tuple(rng.choice(short, 2, replace=False).tolist()) for _ in range(args.pairs)]
+    drawn_by_lot = [tuple(rng.choice(short, 2, replace=False).tolist()) for _ in range(count - len(PAPER))]
+    pairs = [*PAPER, *drawn_by_lot][:count]
 
     side = min(int(size.split("x")[0]) for size in session.artist.sizes)
     plain = [framed(single(thing, "glossy", i), None) for i, (thing, _) in enumerate(pairs)]
@@ -66,7 +72,7 @@ def main() -> None:
         for i, (thing, word) in enumerate(pairs):
             with without_notes():
                 made = session.artist.variations(
-                    to_image(images[i]), n=VARIATIONS, seed=1, size=f"{side}x{side}", eta=1.0
+                    to_image(images[i]), n=each, seed=1, size=f"{side}x{side}", eta=1.0
                 )
             drawn = torch.stack([to_tensor(picture.image) for picture in made])
             read = session.reader.name(drawn)
@@ -84,18 +90,19 @@ def main() -> None:
             }
         )
         show(rows[-1])
-    write(
-        {
-            **facts("typographic_attack"),
-            "model": session.bundle.digest,
-            "yardsticks": session.uses,
-            "pairs": pairs,
-            "variations": VARIATIONS,
-            "rows": rows,
-        }
-    )
+    if not args.quick:
+        write(
+            {
+                **facts("typographic_attack"),
+                "model": session.bundle.digest,
+                "yardsticks": session.uses,
+                "pairs": pairs,
+                "variations": VARIATIONS,
+                "rows": rows,
+            }
+        )
     if args.sheet is not None:
-        contact_sheet([to_image(image) for image in sheet], 2 * (1 + VARIATIONS)).save(args.sheet)
+        contact_sheet([to_image(image) for image in sheet], 2 * (1 + each)).save(args.sheet)
 
 
 def framed(scene: Scene, word: str | None) -> Scene:

@@ -91,7 +91,7 @@ def test_prompts_together(folder: Path, prior: str):
     """Requests that wait together are one run: each picture is the one that its prompt and seed give alone,
     beside another prompt, beside its own once more, in any order.
     """
-    pipeline = armchair.load(folder).pipeline
+    pipeline = Dalle2.from_bundle(Bundle.open(folder), CPU, torch.float32)
     asked = [("green house", 5), ("a red dog", 6), ("green house", 7), ("a dog", 5)]
     prompts, seeds = zip(*asked, strict=True)
     *previews, last = pipeline.stream(list(prompts), seeds, "16x16", prior=prior)

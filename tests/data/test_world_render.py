@@ -14,6 +14,7 @@ from armchair.data.world.backgrounds import background
 from armchair.data.world.layout import Box, sign_box
 from armchair.data.world.render import TINT_RGB, pixels, render, tinted
 from armchair.data.world.scene import BACKGROUNDS, COLOURS, Relation, Scene, Thing, WorldConfig, sample_scene
+from armchair.data.world.shapes import shape_of
 from armchair.data.world.source import World, captions, write_world
 
 ART = ShapeArt()
@@ -54,14 +55,37 @@ def test_things_are_drawn_exactly_in_their_boxes():
     empty, drawn = (only(Thing(name, "flat", "red", boxes)) for boxes in ((), (box,)))
     differs = (render(drawn, 64, ART) != render(empty, 64, ART)).any(axis=2)
     rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
-    left, top, right, bottom = pixels(box, 64)
+    left, top, right, bottom = pixels(box, 64, 64)
     assert (
         (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) == (left, top, right, bottom) == (10, 30, 42, 46)
     )
 
 
+def test_wide_and_tall_pictures():
+    """Things keep their proportions and lie inside; a background is painted to the edges; the same at every
+    size.
+    """
+    config = WorldConfig(size=32, length=100, wide=0.5, tall=0.5, signs=0.3, single=0.3)
+    world = World(config, ART)
+    shapes = {"7:4": (32, 56, 3), "4:7": (56, 32, 3)}
+    for i in range(24):
+        scene, sample = world.scene(i), world[i]
+        assert sample.image.shape == shapes[scene.ratio]
+        assert world.peek(i).size == sample.image.shape[1::-1] == scene.sides(32)
+        for thing in scene.things:
+            for box in thing.boxes:
+                width, height = scene.sides(1000)
+                x0, y0, x1, y1 = pixels(box, width, height)
+                aspect = shape_of(thing.concept, thing.style).aspect
+                assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
+                assert abs((x1 - x0) / (y1 - y0) / aspect - 1) < 0.05
+        large = Image.fromarray(render(scene, 128, ART)).resize(scene.sides(8), Image.Resampling.BOX)
+        small = Image.fromarray(sample.image).resize(scene.sides(8), Image.Resampling.BOX)
+        assert np.abs(np.asarray(large, float) - np.asarray(small, float)).mean() < 20
+
+
 def test_pixels_stay_inside_the_picture():
-    assert pixels(Box(0.999, 0.0, 0.4, 0.001), 32) == (19, 0, 32, 1)
+    assert pixels(Box(0.999, 0.0, 0.4, 0.001), 32, 32) == (19, 0, 32, 1)
 
 
 def test_what_is_in_front_covers_what_is_behind():
@@ -121,7 +145,7 @@ def test_a_sign_is_readable_and_clear_of_things():
             for box in thing.boxes:
                 assert abs(box.y - sign.y) >= (box.h + sign.h) / 2 - 1e-3
     scene = only(Thing("apple", "flat", "natural", ()), sign="open")
-    x0, y0, x1, y1 = pixels(sign_box(scene.index), 64)
+    x0, y0, x1, y1 = pixels(sign_box(scene.index), 64, 64)
     board = render(scene, 64, ART)[y0:y1, x0:x1].astype(int).sum(2)
     assert board.max() - board.min() > 300
 

@@ -92,6 +92,22 @@ def test_respacing(total: int, word: int | str, expected: list[int]):
     assert visited(Schedule.cosine(total), word) == expected
 
 
+def test_leading_steps_and_where_they_end():
+    """As Stable Diffusion's schedulers count: every T // n-th level from the second; and drawing may stop at
+    some noise, which the tables of the first step then know.
+    """
+    schedule = Schedule.scaled_linear(1000)
+    few = schedule.respace("leading50")
+    assert few.times.tolist() == [1 + 20 * i for i in range(50)]
+    assert visited(schedule, "leading7") == [1 + 142 * i for i in range(7)]
+    assert visited(schedule, "leading999") == list(range(1, 1000))
+    first = schedule.alpha_bar[0].item()
+    ending = few.ending_at(first)
+    assert ending.respace(3).alpha_bar_before[0] == first and few.alpha_bar_before[0] == 1
+    assert ending.beta[0].item() == pytest.approx(1 - few.alpha_bar[0].item() / first)
+    assert ending.posterior_variance[0] > 0 and ending.log_variance_range[0].isfinite().all()
+
+
 def test_glides_27_steps():
     """Most steps where there is least noise; fast27 leaves the last level out."""
     steps = visited(Schedule.linear(1000), "10,10,3,2,2")
@@ -152,6 +168,7 @@ def test_lookup_is_of_the_level_with_that_number():
         "ddim999",
         "logsnr0",
         "trailing0",
+        "leading1000",
     ],
 )
 def test_steps_that_cannot_be(word: int | str):

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from armchair.nn.resnet import ResBlock, conv
+from armchair.nn.resnet import ConvResample, ResBlock, UpConv, conv
 
 
 def woken(block: ResBlock) -> ResBlock:
@@ -35,6 +35,7 @@ def test_by_hand(resample):
 
     h = moved(F.silu(block.norm_in(x)))
     h = block.norm_out(F.conv2d(h, block.conv_in.weight, block.conv_in.bias, padding=1))
+    assert block.film is not None
     scale, shift = block.film(emb).chunk(2, dim=1)
     h = F.silu(h * (1 + scale[:, :, None, None]) + shift[:, :, None, None])
     h = F.conv2d(h, block.conv_out.weight, block.conv_out.bias, padding=1)
@@ -54,3 +55,37 @@ def test_convolutions_are_channels_last():
     """The order in which they are fast on a processor, from the start."""
     assert conv(4, 8, 3).weight.is_contiguous(memory_format=torch.channels_last)
     assert not conv(4, 8, 3, zero=True).weight.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_upsampling_while_drawing_is_the_two_steps_at_once(dtype: torch.dtype):
+    """A transposed convolution stands in for nearest neighbours and a convolution, borders and odd sides
+    included, when nothing learns; weights that change afterwards must be read anew.
+    """
+    generator = torch.Generator().manual_seed(3)
+    layer = UpConv(5, 7)
+    x = torch.randn(2, 5, 3, 6, generator=generator)
+    near = 1e-5 if dtype == torch.float32 else 3e-2
+
+    def two_steps() -> Tensor:
+        grown = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        assert layer.bias is not None
+        return F.conv2d(grown, layer.weight.float(), layer.bias.float(), padding=1).to(dtype)
+
+    torch.testing.assert_close(layer(x).to(dtype), two_steps(), atol=near, rtol=near)
+    layer.to(dtype).requires_grad_(False)
+    with torch.no_grad():
+        for scale in (1.0, -2.0):
+            layer.weight.mul_(scale)
+            torch.testing.assert_close(layer(x.to(dtype)), two_steps(), atol=near, rtol=near)
+    assert set(layer.state_dict()) == {"weight", "bias"}
+
+
+def test_training_keeps_to_the_two_steps(monkeypatch: pytest.MonkeyPatch):
+    """Weights that learn change under the folded ones, so that a preview must not use those."""
+    monkeypatch.delattr(F, "conv_transpose2d")
+    blocks = ResBlock(8, 8, 4, groups=4, resample="up"), ConvResample(8, "up")
+    for block in blocks:
+        block(torch.randn(1, 8, 2, 2), torch.randn(1, 4)).sum().backward()
+        with torch.no_grad():
+            block(torch.randn(1, 8, 2, 2), torch.randn(1, 4))

@@ -189,13 +189,27 @@ def test_what_a_dead_worker_held_is_next_and_alone():
     suspect, mate = put(q, "a", order(rows=3)), put(q, "b", order())
     pieces = q.next()
     assert len(pieces) == 2
-    suspect.tell(drawn(1))
+    suspect.tell(drawn(0))
     later = put(q, "a", order())
     for piece in pieces:
         piece.ticket.strikes += 1
     q.give_back(pieces)
     runs = [[(piece.ticket, piece.rows) for piece in q.next()] for _ in range(3)]
-    assert runs == [[(mate, [0])], [(suspect, [0, 2])], [(later, [0])]]
+    assert runs == [[(mate, [0])], [(suspect, [1, 2])], [(later, [0])]]
+
+
+def test_what_two_dead_workers_left_is_drawn_without_the_gap():
+    """Rows of one ticket on two workers that both die: a worker counts seeds up from the first row, so rows
+    with others between them are two runs, or pictures of wrong seeds would be drawn.
+    """
+    q = queue(batch=8)
+    ticket = put(q, "a", order(rows=12))
+    first, second = q.next(), q.next()
+    for row in (0, 1, 8):
+        ticket.tell(drawn(row))
+    q.give_back(first)
+    q.give_back(second)
+    assert [pieces[0].rows for pieces in iter(q.next, [])] == [[2, 3, 4, 5, 6, 7], [9, 10, 11]]
 
 
 def test_a_fatal_order_is_refused_whatever_its_seed():

@@ -190,8 +190,13 @@ def stable_diffusion(
     length: int = 9,
     attends: Sequence[bool] = (True, False),
     vae: Sequence[int] = (8, 16),
+    spacing: str = "trailing",
+    clean: bool = True,
+    published: str = "DDIMScheduler",
 ) -> Any:
-    """A StableDiffusionPipeline with DDIM from the noisiest level down to the clean latent."""
+    """A StableDiffusionPipeline with DDIM. spacing: of its levels; clean: it ends at the clean latent;
+    published: the scheduler that the saved folder names, whose config is read for DDIM's.
+    """
     diffusers, transformers = library("diffusers"), library("transformers")
     text = transformers.CLIPTextConfig(
         hidden_size=width, intermediate_size=4 * width, num_attention_heads=2, num_hidden_layers=2,
@@ -212,7 +217,7 @@ def stable_diffusion(
         unet=stirred(unet),
         scheduler=diffusers.DDIMScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
-            prediction_type=predicts, timestep_spacing="trailing", set_alpha_to_one=True,
+            prediction_type=predicts, timestep_spacing=spacing, set_alpha_to_one=clean, steps_offset=1,
         ),
         safety_checker=None,
         feature_extractor=None,
@@ -220,6 +225,8 @@ def stable_diffusion(
     )  # fmt: skip
     made.set_progress_bar_config(disable=True)
     made.save_pretrained(folder)
+    if published != "DDIMScheduler":
+        getattr(diffusers, published).from_config(made.scheduler.config).save_pretrained(folder / "scheduler")
     return made
 
 

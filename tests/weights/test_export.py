@@ -16,6 +16,7 @@ from armchair.clip.config import ClipConfig, TextConfig, ViTConfig
 from armchair.clip.network import Clip
 from armchair.core.bundle import Bundle, Component, save_bundle
 from armchair.core.config import to_json
+from armchair.core.errors import Unsupported
 from armchair.text.bpe import BPE
 from armchair.text.clip_bpe import ClipBPE
 from armchair.text.tokenizer import load_tokenizer
@@ -81,6 +82,12 @@ def test_our_own_tokenizer_goes_along(tmp_path: Path):
         assert tokenizer.encode(caption).ids == want
     card = (tmp_path / "hf" / "README.md").read_text()
     assert "license: Apache-2.0" in card and "- ko" in card
+    back = import_weights(str(tmp_path / "hf"), tmp_path / "back")
+    assert back.bytes("text") == bundle.bytes("text") and back.config("clip") == bundle.config("clip")
+    path = tmp_path / "hf" / "tokenizer.json"
+    path.write_text(path.read_text().replace('"NFC"', '"NFKC"'))
+    with pytest.raises(Unsupported, match="neither CLIP's kind of tokenizer nor ours"):
+        import_weights(str(tmp_path / "hf"), tmp_path / "again")
 
 
 def test_plain_tensors(tmp_path: Path):

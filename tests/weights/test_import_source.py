@@ -60,8 +60,10 @@ def test_half_of_a_model_is_refused(tmp_path: Path):
     folder = dvae(tmp_path / "dvae")
     path = folder / "decoder.safetensors"
     whole = path.read_bytes()
-    path.rename(folder / "decoder.safetensors.incomplete")
-    refused(folder, tmp_path / "out", "there is no decoder.pkl")
+    part = path.rename(folder / "decoder.safetensors.incomplete")
+    unfinished = "decoder.safetensors.incomplete was not downloaded to the end"
+    refused(folder, tmp_path / "out", "there is no decoder.pkl", unfinished)
+    refused(part, tmp_path / "out", "no known format", unfinished)
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
     refused(folder, tmp_path / "out", "Git LFS pointer", "git lfs pull")
     path.write_bytes(whole[:-50])

@@ -263,7 +263,10 @@ def test_a_folder_that_is_not_whole(tmp_path: Path, karlo: Bundle, stable: Bundl
     data = weights.read_bytes()
     for damage, words in (
         (lambda: weights.write_bytes(data[:-4]), "is cut short"),
-        (lambda: weights.rename(weights.with_name(weights.name + ".incomplete")), "there is no prior/"),
+        (
+            lambda: weights.rename(weights.with_name(weights.name + ".incomplete")),
+            "not downloaded to the end",
+        ),
         (lambda: (folder / "prior" / "config.json").unlink(), "prior/config.json is not there"),
     ):
         damage()

@@ -40,6 +40,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "widths": (24, 40, 56), "depth": 2, "attends": (True, True, False), "heads": 4, "width": 48,
         "vae": (8, 16, 24),
     },
+    "scheduler of version 1.5": {"spacing": "leading", "clean": False, "published": "PNDMScheduler"},
+    "leading, down to the clean latent": {"spacing": "leading", "predicts": "v_prediction"},
+    "trailing, with a residue": {"clean": False},
 }  # fmt: skip
 
 
@@ -58,6 +61,18 @@ def test_from_text(tmp_path: Path, name: str):
     both = [np.stack([np.asarray(image, dtype=np.int64) for image in row]) for row in (got, want)]
     assert both[1].std() > 5
     assert np.abs(both[0] - both[1]).max() <= 1
+
+
+def test_steps_that_do_not_divide(tmp_path: Path):
+    """Of a leading schedule every 1000 // 7th level is visited, the last of them not the noisiest."""
+    theirs = stable_diffusion(tmp_path / "theirs", spacing="leading", clean=False)
+    bundle = import_weights(str(tmp_path / "theirs"), tmp_path / "ours")
+    (got,) = armchair.load(bundle.folder).generate("the red cat", seed=7, steps=7, guidance=3.0)
+    (want,) = theirs(
+        "the red cat", num_inference_steps=7, guidance_scale=3.0, latents=SeedBatch([7]).normal(4, 8, 8),
+        height=16, width=16,
+    ).images  # fmt: skip
+    assert np.abs(np.asarray(got.image, dtype=int) - np.asarray(want, dtype=int)).max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,8 @@ def truth_of(sample: Sample, labels: Mapping[str, int]) -> Scene:
     scene = sample.truth
     if not isinstance(scene, Scene):
         raise BadInput(f"sample {sample.key} is no scene of Emoji World, whose truth is known")
+    if scene.ratio != "1:1":
+        raise BadInput(f"sample {sample.key} is {scene.ratio}; say --set data.wide=0 --set data.tall=0")
     for thing in scene.things:
         if thing.concept not in labels:
             known = len(labels)

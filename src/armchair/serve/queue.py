@@ -217,7 +217,12 @@ class Queue:
             self._poison.popitem(last=False)
 
     def _take(self, ticket: Ticket, room: int) -> Piece:
-        rows, ticket.todo = ticket.todo[:room], ticket.todo[room:]
+        """The next rows of a ticket, at most `room`, without a gap: a worker is told the first one's seed.
+        Gaps are left where several workers die over one ticket.
+        """
+        first = ticket.todo[0]
+        count = sum(row == first + place for place, row in enumerate(ticket.todo[:room]))
+        rows, ticket.todo = ticket.todo[:count], ticket.todo[count:]
         if not ticket.todo:
             self.remove(ticket)
         return Piece(ticket, rows)

@@ -93,7 +93,6 @@ class Service:
         if self.pool.hopeless or self.draining:
             self._refuse("unready")
             raise errors.overloaded(10)
-        self._limit(order, owner)
         try:
             self.queue.admit(
                 order,
@@ -105,6 +104,7 @@ class Service:
         except ApiError as error:
             self._refuse({429: "key", 503: "full"}.get(error.status, "poison"))
             raise
+        self._limit(order, owner)  # last: only what is drawn counts
         longest = (
             self.settings.longest_wait if patience is None else min(patience, self.settings.longest_wait)
         )

@@ -1,8 +1,9 @@
 """Where the things of a scene go: boxes inside the frame for which the stated relations are true.
 
-A rectangle is (left, top, right, bottom) in fractions of the frame, y downwards. Each layout takes the shapes
-of the things, the free rectangle and dice, and returns the boxes of each thing and the relations as (subject,
-kind, object, verb). Only "on" and "in front of" let boxes touch or overlap.
+A rectangle is (left, top, right, bottom), y downwards, and the shorter side of the frame is 1. Each layout
+takes the shapes of the things, the free rectangle and dice, and returns the boxes of each thing, in the same
+units, and the relations as (subject, kind, object, verb). Only "on" and "in front of" let boxes touch or
+overlap.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ FACING = frozenset(
         "construction worker/king/polar bear"
     ).split("/")
 )
-SIGN = 0.25  # height of the strip that a sign takes
+LONG = 1.4  # the longer side over the shorter from which three things stand in a line; a sign leaves 1.33
+SIGN = 0.25  # share of the height that a sign's strip takes
 _REVERSE = {"left of": "right of", "above": "below"}
 _T = TypeVar("_T")
 
@@ -73,11 +75,17 @@ class Rolls(Protocol):
 Placed = tuple[list[list[Box]], list[tuple[int, str, int, str | None]]]
 
 
-def frame(sign: bool, index: int) -> Rect:
+def frame(sign: bool, index: int, width: float = 1.0, height: float = 1.0) -> Rect:
     """What is free for the things; a sign takes a strip at the bottom (even index) or top."""
     if not sign:
-        return Rect(0.0, 0.0, 1.0, 1.0)
-    return Rect(0.0, 0.0, 1.0, 1.0 - SIGN) if index % 2 == 0 else Rect(0.0, SIGN, 1.0, 1.0)
+        return Rect(0.0, 0.0, width, height)
+    strip = height * SIGN
+    return Rect(0.0, 0.0, width, height - strip) if index % 2 == 0 else Rect(0.0, strip, width, height)
+
+
+def shares(box: Box, width: float, height: float) -> Box:
+    """A box of a frame of these sides, in fractions of them."""
+    return _box(box.x / width, box.y / height, box.w / width, box.h / height)
 
 
 def sign_box(index: int) -> Box:
@@ -263,8 +271,16 @@ def _worn(thing: Shape, doer: Shape, name: str, facing: bool, rect: Rect, dice: 
 
 
 def crowd(shapes: Sequence[Shape], rect: Rect, dice: Rolls) -> Placed:
-    """Three or four things, each in its own cell, with the relations of neighbours."""
-    if len(shapes) == 4:
+    """Three or four things, each in its own cell, with the relations of neighbours; in a row or a column
+    where the frame is long.
+    """
+    long = max(rect.width / rect.height, rect.height / rect.width) > LONG
+    if long and (len(shapes) == 3 or dice.chance(0.5)):
+        across = rect.width > rect.height
+        cells = _cells(rect, len(shapes), 1) if across else _cells(rect, 1, len(shapes))
+        kind = "left of" if across else "above"
+        found = [(i, kind, i + 1) for i in range(len(shapes) - 1)]
+    elif len(shapes) == 4:
         cells = _cells(rect, 2, 2)
         found = [(0, "left of", 1), (2, "left of", 3), (0, "above", 2), (1, "above", 3)]
     elif dice.chance(0.25):

@@ -30,14 +30,17 @@ BOARDS = (  # board, letters and rim
 
 
 def render(scene: Scene, size: int, art: Art) -> np.ndarray:
-    """(size, size, 3) uint8. The layout is the same at every size, to a pixel."""
-    canvas = background(scene.background, size, _seed(scene))
+    """(rows, columns, 3) uint8, the shorter of the two `size`. The layout is the same at every size, to a
+    pixel.
+    """
+    width, height = scene.sides(size)
+    canvas = _ground(scene, width, height)
     if scene.sign is not None:
         _draw_sign(canvas, scene.sign, sign_box(scene.index), _seed(scene))
     for i in scene.draw_order:
         thing = scene.things[i]
         for box in thing.boxes:
-            x0, y0, x1, y1 = pixels(box, size)
+            x0, y0, x1, y1 = pixels(box, width, height)
             picture = art.picture(thing.concept, thing.style, max(x1 - x0, y1 - y0))
             picture = _resized(picture, x1 - x0, y1 - y0)
             if thing.tint != "natural":
@@ -46,12 +49,20 @@ def render(scene: Scene, size: int, art: Art) -> np.ndarray:
     return canvas
 
 
-def pixels(box: Box, size: int) -> tuple[int, int, int, int]:
+def pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) in whole pixels, inside the frame, at least one pixel wide and high."""
-    w, h = max(1, round(box.w * size)), max(1, round(box.h * size))
-    x = min(max(round((box.x - box.w / 2) * size), 0), size - w)
-    y = min(max(round((box.y - box.h / 2) * size), 0), size - h)
+    w, h = max(1, round(box.w * width)), max(1, round(box.h * height))
+    x = min(max(round((box.x - box.w / 2) * width), 0), width - w)
+    y = min(max(round((box.y - box.h / 2) * height), 0), height - h)
     return x, y, x + w, y + h
+
+
+def _ground(scene: Scene, width: int, height: int) -> np.ndarray:
+    """(height, width, 3) uint8: the middle of a square background."""
+    side = max(width, height)
+    left, top = (side - width) // 2, (side - height) // 2
+    square = background(scene.background, side, _seed(scene))
+    return np.ascontiguousarray(square[top : top + height, left : left + width])
 
 
 def _seed(scene: Scene) -> int:
@@ -116,9 +127,9 @@ def _word(word: str, width: int, height: int) -> Image.Image:
 def _draw_sign(canvas: np.ndarray, word: str, box: Box, seed: int) -> None:
     """A board with a word."""
     board, ink = BOARDS[seed % len(BOARDS)]
-    size = len(canvas)
-    x0, y0, x1, y1 = pixels(box, size)
-    edge = max(1, round(size * 0.012))
+    height, width = canvas.shape[:2]
+    x0, y0, x1, y1 = pixels(box, width, height)
+    edge = max(1, round(min(width, height) * 0.012))
     canvas[y0:y1, x0:x1] = ink
     canvas[y0 + edge : y1 - edge, x0 + edge : x1 - edge] = board
     mask = _word(word.upper(), round((x1 - x0) * 0.9), round((y1 - y0) * 0.66))

@@ -27,6 +27,7 @@ BACKGROUNDS = (*PLAIN, *PAINTED)
 RELATIONS = ("left of", "right of", "above", "below", "on", "in front of")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 SPLITS = ("train", "test")
+RATIOS = {"1:1": (1.0, 1.0), "7:4": (1.75, 1.0), "4:7": (1.0, 1.75)}  # width and height; the shorter is 1
 SIGN_WORDS = tuple(
     "open closed sale hello welcome stop go exit yes no love home cafe bar hotel zoo park farm shop taxi "
     "news jazz rock art film menu tea bread soup free new hot cold wow joy hope peace luck team win play "
@@ -92,10 +93,13 @@ class Scene:
     relations: tuple[Relation, ...]
     background: str
     sign: str | None
+    ratio: str = "1:1"  # width to height of the picture, one of RATIOS
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings and numbers."""
+        """Plain dicts, lists, strings and numbers; a square says nothing of its ratio."""
         data = asdict(self)
+        if self.ratio == "1:1":
+            del data["ratio"]
         for thing, row in zip(self.things, data["things"], strict=True):
             row["boxes"] = [box._asdict() for box in thing.boxes]
         return data
@@ -108,7 +112,13 @@ class Scene:
             for t in data["things"]
         )
         relations = tuple(Relation(**relation) for relation in data["relations"])
-        return cls(data["index"], things, relations, data["background"], data["sign"])
+        ratio = data.get("ratio", "1:1")
+        return cls(data["index"], things, relations, data["background"], data["sign"], ratio)
+
+    def sides(self, size: int) -> tuple[int, int]:
+        """Width and height in pixels of a picture whose shorter side has `size`."""
+        width, height = RATIOS[self.ratio]
+        return int(size * width), int(size * height)
 
     @property
     def draw_order(self) -> tuple[int, ...]:
@@ -141,7 +151,7 @@ def held_out(a: str, b: str) -> bool:
 class WorldConfig:
     """Which scenes there are. Shares lie in 0..1; weights are at least 0 and need not sum to one."""
 
-    size: int = 64  # pixels per side, 16..1024
+    size: int = 64  # pixels of the shorter side, 16..1024
     concepts: int | None = None  # the first N of concepts.json; None = all
     seed: int = 0
     split: str = "train"  # "train" never shows a held-out pair, "test" may
@@ -156,6 +166,8 @@ class WorldConfig:
     natural: float = 0.6  # share of things in their own colours
     plain: float = 0.7  # share of plain backgrounds
     signs: float = 1 / 12  # share of scenes with a word on a board
+    wide: float = 0.0  # share of scenes of 7:4
+    tall: float = 0.0  # and of 4:7; the others are square, the same ones whatever the shares
     length: int = 2**31  # scenes in the source
 
     def __post_init__(self):
@@ -165,9 +177,11 @@ class WorldConfig:
             raise BadInput(f"concepts {self.concepts} is outside 1..{len(load_concepts())}")
         if self.split not in SPLITS:
             raise BadInput(f"split {self.split!r} is neither train nor test.{nearest(self.split, SPLITS)}")
-        for name in ("single", "verbs", "natural", "plain", "signs"):
+        for name in ("single", "verbs", "natural", "plain", "signs", "wide", "tall"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"{name} {getattr(self, name)} is outside 0..1")
+        if self.wide + self.tall > 1:
+            raise BadInput(f"wide {self.wide} and tall {self.tall} are more than all scenes together")
         others = (self.counting, self.pairs, self.crowds)
         if min(others) < 0 or (self.single < 1 and sum(others) <= 0):
             raise BadInput("counting, pairs and crowds must be 0 or more, and their sum more than 0")
@@ -276,7 +290,8 @@ class _Sampler:
         kind = dice.weighted(("single", "counting", "pair", "crowd"), self.tables.kind_weights)
         self.style = dice.weighted(self.tables.styles, self.tables.style_weights)
         sign = dice.pick(SIGN_WORDS) if dice.chance(config.signs) else None
-        self.frame = layout.frame(sign is not None, self.index)
+        ratio = self._ratio()
+        self.frame = layout.frame(sign is not None, self.index, *RATIOS[ratio])
         plain = dice.chance(config.plain)
         names, plan = self._plan(kind)
         self.background = self._background(plain, names)
@@ -286,10 +301,18 @@ class _Sampler:
         shapes = [shape_of(name, self.style) for name in names]
         boxes, relations = plan(shapes)
         things = tuple(
-            Thing(name, self.style, tint, tuple(box))
-            for name, tint, box in zip(names, tints, boxes, strict=True)
+            Thing(name, self.style, tint, tuple(layout.shares(box, *RATIOS[ratio]) for box in own))
+            for name, tint, own in zip(names, tints, boxes, strict=True)
         )
-        return Scene(self.index, things, tuple(Relation(*r) for r in relations), self.background, sign)
+        found = tuple(Relation(*r) for r in relations)
+        return Scene(self.index, things, found, self.background, sign, ratio)
+
+    def _ratio(self) -> str:
+        """From dice of its own, so that a scene that stays square stays as it is."""
+        at = Dice("ratio", self.config.seed, self.config.split, self.index).random()
+        if at < self.config.wide:
+            return "7:4"
+        return "4:7" if at >= 1 - self.config.tall else "1:1"
 
     def _plan(self, kind: str):
         """The concepts and a function from their shapes to (boxes of each, relations)."""

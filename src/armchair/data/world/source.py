@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -41,7 +41,7 @@ class World:
         return self.config.length
 
     def __getitem__(self, index: int) -> Sample:
-        """Sample `index`: a picture (size, size, 3) uint8 and six captions.
+        """Sample `index`: a picture (rows, columns, 3) uint8 and six captions.
 
         Raises IndexError outside the source, DataError when the drawings cannot be had.
         """
@@ -50,8 +50,8 @@ class World:
 
     def peek(self, index: int) -> Entry:
         """Key, captions and size of a scene that is not drawn."""
-        size = (self.config.size, self.config.size)
-        return Entry(str(index), captions(self.scene(index)), lambda: size)
+        scene = self.scene(index)
+        return Entry(str(index), captions(scene), lambda: scene.sides(self.config.size))
 
     @property
     def art(self) -> Art:
@@ -64,7 +64,7 @@ class World:
         return sample_scene(index, self.config)
 
     def picture(self, scene: Scene, size: int | None = None) -> np.ndarray:
-        """(size, size, 3) uint8 of any scene; size None = the config's."""
+        """(rows, columns, 3) uint8 of any scene; size: of the shorter side, None = the config's."""
         return render(scene, self.config.size if size is None else size, self.art)
 
     def describe(self) -> dict[str, Any]:
@@ -85,6 +85,14 @@ def captions(scene: Scene) -> tuple[Caption, ...]:
     )
 
 
+def _small(image: Image.Image) -> Image.Image:
+    """Of at most 128 pixels a side."""
+    share = 128 / max(image.size)
+    if share >= 1:
+        return image
+    return image.resize((round(image.width * share), round(image.height * share)), Image.Resampling.LANCZOS)
+
+
 def words_rng(index: int, kind: str, language: str) -> random.Random:
     """The choices of words for one caption of one scene."""
     digest = sha256(f"words/{index}/{kind}/{language}".encode()).digest()
@@ -99,13 +107,15 @@ def write_world(
     *,
     preview: bool = False,
     config: WorldConfig | None = None,
+    kinds: Sequence[CaptionKind] = KINDS,
     art: Art | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write scenes start .. start + n - 1: INDEX.png, metadata.jsonl (file_name, captions, scene) and, with
     `preview`, a contact sheet preview.png of the first hundred. The same indices give the same files.
 
-    config: everything but the size; None = the defaults. progress(done, n) is called after each picture.
+    config: everything but the size; None = the defaults. kinds: of captions that are written. progress(done,
+    n) is called after each picture.
     Raises BadInput for a wrong number and for a folder that holds something; an ArmchairError when the disk
     is full. `out` appears whole or not at all.
     """
@@ -122,11 +132,11 @@ def write_world(
                 image = Image.fromarray(world.picture(scene))
                 name = f"{index:08d}.png"
                 image.save(folder / name)
-                said = [asdict(c) for c in captions(scene)]
+                said = [asdict(c) for c in captions(scene) if c.kind in kinds]
                 row = {"file_name": name, "captions": said, "scene": scene.to_json()}
                 lines.write(json.dumps(row, ensure_ascii=False) + "\n")
                 if preview and len(shown) < PREVIEW:
-                    shown.append(image if size <= 128 else image.resize((128, 128), Image.Resampling.LANCZOS))
+                    shown.append(_small(image))
                 if progress is not None:
                     progress(done, n)
         if preview:

@@ -17,6 +17,7 @@ from armchair.text.bpe import BPE
 from armchair.text.clip_bpe import END, START, ClipBPE
 from armchair.text.tokenizer import load_tokenizer
 from armchair.weights.exporting.files import save_json, save_tensors
+from armchair.weights.fast import to_fast
 from armchair.weights.tables.clip import HUGGING_FACE
 from armchair.weights.tables.keys import revert
 
@@ -107,49 +108,6 @@ def tokenizer_files(tokenizer: BPE | ClipBPE, text: TextConfig, pad: str = END) 
         named = {"vocab.json": vocab, "merges.txt": merges}
     else:
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": length, **specials}
-        named = {"tokenizer.json": fast_file(tokenizer, text)}
+        named = {"tokenizer.json": to_fast(tokenizer, text)}
     texts = {**found, "tokenizer_config.json": settings}
     return {**named, **{name: json.dumps(value, indent=2).encode() for name, value in texts.items()}}
-
-
-def fast_file(bpe: BPE, text: TextConfig) -> bytes:
-    """Our BPE as a tokenizer.json that adds start and end of text. Its normaliser is ours but for the mending
-    of broken characters, which that format has not.
-    """
-    data = json.loads(bpe.save())
-    ids = {START: text.start, END: text.end}
-    data["model"]["vocab"] |= ids
-    data["added_tokens"] = [
-        {
-            "id": token, "content": name, "single_word": False, "lstrip": False, "rstrip": False,
-            "normalized": False, "special": True,
-        }
-        for name, token in ids.items()
-    ]  # fmt: skip
-    data["normalizer"] = {
-        "type": "Sequence",
-        "normalizers": [
-            {"type": "NFC"},
-            {"type": "Lowercase"},
-            {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
-            {"type": "Strip", "strip_left": True, "strip_right": True},
-        ],
-    }
-    data["pre_tokenizer"] = {
-        "type": "Sequence",
-        "pretokenizers": [
-            {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False},
-            {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-        ],
-    }
-    row = [{"SpecialToken": {"id": START, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
-           {"SpecialToken": {"id": END, "type_id": 0}}]  # fmt: skip
-    data["post_processor"] = {
-        "type": "TemplateProcessing",
-        "single": row,
-        "pair": [*row, {"Sequence": {"id": "B", "type_id": 1}}],
-        "special_tokens": {
-            name: {"id": name, "ids": [token], "tokens": [name]} for name, token in ids.items()
-        },
-    }
-    return json.dumps(data, ensure_ascii=False).encode()

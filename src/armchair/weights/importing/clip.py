@@ -15,6 +15,8 @@ from armchair.core.config import to_json
 from armchair.core.errors import BadInput, Unsupported
 from armchair.core.tensorfile import Lazy
 from armchair.text.clip_bpe import SUFFIX, ClipBPE
+from armchair.text.tokenizer import AnyBPE
+from armchair.weights.fast import from_fast
 from armchair.weights.importing.plan import Format, Options, Plan
 from armchair.weights.importing.source import TORCH, Source
 from armchair.weights.kinds import network_on_meta
@@ -245,7 +247,7 @@ def is_single(source: Source) -> bool:
 # -- all three ---------------------------------------------------------------------------------------------
 
 
-def tokenizer(source: Source, options: Options, vocab: int, folder: str = "") -> ClipBPE:
+def tokenizer(source: Source, options: Options, vocab: int, folder: str = "") -> AnyBPE:
     """From the person's file of merges, else from the source, where it lies in `folder`. Raises BadInput
     where there is neither.
     """
@@ -260,9 +262,12 @@ def tokenizer(source: Source, options: Options, vocab: int, folder: str = "") ->
     if source.has(*files):
         found = ClipBPE.from_files(*(source.bytes(name) for name in files))
     elif source.has(f"{start}tokenizer.json"):
-        model = source.json(f"{start}tokenizer.json").get("model", {})
+        data = source.json(f"{start}tokenizer.json")
+        own, model = from_fast(data, vocab), data.get("model", {})
+        if own is not None:
+            return own
         if model.get("end_of_word_suffix") != SUFFIX:
-            raise Unsupported(f"{source.name}: tokenizer.json is not CLIP's kind of tokenizer")
+            raise Unsupported(f"{source.name}: tokenizer.json is neither CLIP's kind of tokenizer nor ours")
         pairs = [pair if isinstance(pair, str) else " ".join(pair) for pair in model.get("merges", [])]
         found = ClipBPE.from_files(json.dumps(model.get("vocab")).encode(), "\n".join(pairs).encode())
     else:

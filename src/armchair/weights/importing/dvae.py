@@ -64,7 +64,8 @@ def plan(source: Source, options: Options) -> Plan:
     tensors: dict[str, Lazy] = {}
     for half, name in files_of(source).items():
         if name is None:
-            raise BadInput(f"{source.name}: a dVAE has two files, and there is no {half}.pkl")
+            part = source.unfinished(half)
+            raise BadInput(f"{source.name}: a dVAE has two files, and there is no {half}.pkl{part}")
         tensors |= {f"{half}.{key}": tensor for key, tensor in source.tensors(name).items()}
     config = config_of(tensors)
     fitted = fit(TABLE, tensors, network_on_meta(config).state_dict(), "this dVAE")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from armchair.clip.config import HEAD_WIDTH
 from armchair.core.bundle import Component
@@ -23,11 +24,11 @@ from armchair.weights.tables import unet as unet_tables
 from armchair.weights.tables.keys import Unfit, fit
 
 FILES = {  # part -> what its file is called
-    "prior": r"prior-ckpt.*\.ckpt",
-    "decoder": r"decoder-ckpt.*\.ckpt",
-    "super-resolution": r"improved-sr-ckpt.*\.ckpt",
-    "CLIP": r"ViT-L-14\.pt",
-    "statistics": r"ViT-L-14_stats\.th",
+    "prior": "prior-ckpt*.ckpt",
+    "decoder": "decoder-ckpt*.ckpt",
+    "super-resolution": "improved-sr-ckpt*.ckpt",
+    "CLIP": "ViT-L-14.pt",
+    "statistics": "ViT-L-14_stats.th",
 }
 LICENCE = "CreativeML Open RAIL-M (Kakao Brain, https://github.com/kakaobrain/karlo)"
 SIDE = 64  # pixels that its decoder draws, which no shape tells
@@ -37,7 +38,7 @@ LIMIT = 10.0  # what its prior keeps scaled embeddings within
 def files_of(source: Source) -> dict[str, str]:
     """Part -> file."""
     found = {
-        part: next((name for name in source.files if re.fullmatch(pattern, name)), None)
+        part: next((name for name in source.files if fnmatchcase(name, pattern)), None)
         for part, pattern in FILES.items()
     }
     return {part: name for part, name in found.items() if name is not None}
@@ -87,7 +88,8 @@ def plan(source: Source, options: Options) -> Plan:
     names = files_of(source)
     for part, pattern in FILES.items():
         if part not in names:
-            raise BadInput(f"{source.name}: Karlo's {part} is missing, a file called {pattern}")
+            left = source.unfinished(pattern.partition("*")[0])
+            raise BadInput(f"{source.name}: Karlo's {part} is missing, a file called {pattern}{left}")
     read = {part: unwrap(source.tensors(name)) for part, name in names.items()}
     dropped = {f"{part}/{key}": why for part, (_, gone) in read.items() for key, why in gone.items()}
     tensors = {part: found for part, (found, _) in read.items()}

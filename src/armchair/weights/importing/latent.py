@@ -22,6 +22,7 @@ from armchair.nn.autoencoder import AutoencoderConfig
 from armchair.nn.unet import AttentionKind, LevelSpec
 from armchair.text.clip_bpe import END, ClipBPE
 from armchair.text.t5 import T5Tokenizer
+from armchair.text.tokenizer import AnyBPE
 from armchair.weights.importing.clip import hf_config, tokenizer
 from armchair.weights.importing.plan import Format, Options, Plan
 from armchair.weights.importing.source import Source
@@ -195,14 +196,14 @@ def words_config(text: Mapping[str, Any], pad: int | None) -> ClipWordsConfig:
     return ClipWordsConfig(text=whole.text, quick_gelu=whole.quick_gelu, pad=pad)
 
 
-def padding(source: Source, bpe: ClipBPE) -> int | None:
+def padding(source: Source, bpe: AnyBPE) -> int | None:
     """The id that fills a row, None where it is the end's. Raises Unsupported for a piece of words."""
     name = "tokenizer/tokenizer_config.json"
     told: Any = source.json(name).get("pad_token") if source.has(name) else None
     said: str | None = cast(dict[str, Any], told).get("content") if isinstance(told, dict) else told
     if said is None or said == END:
         return None
-    ids = json.loads(bpe.files()[0])
+    ids: dict[str, int] = json.loads(bpe.files()[0]) if isinstance(bpe, ClipBPE) else {}
     if said not in ids:
         raise Unsupported(f"tokenizer of {source.name} fills rows with {said!r}, which is no piece of it")
     return ids[said]
@@ -246,7 +247,7 @@ def bare(tensors: Mapping[str, Lazy]) -> dict[str, Lazy]:
     return {key.removeprefix("text_model."): value for key, value in tensors.items()}
 
 
-def made(parts: Mapping[str, tuple[Any, Table, Mapping[str, Lazy]]], bpe: ClipBPE) -> Plan:
+def made(parts: Mapping[str, tuple[Any, Table, Mapping[str, Lazy]]], bpe: AnyBPE) -> Plan:
     """The bundle: component -> its config, the table and the tensors; and the tokenizer."""
     fits = {name: fitted(table, found, name, config) for name, (config, table, found) in parts.items()}
     return Plan(

@@ -90,7 +90,7 @@ def which(source: Source) -> Format:
             return known
     wanted = "; ".join(f"{known.looks_for} ({known.name})" for known in FORMATS)
     has = f"it has {', '.join(list(source.files)[:4])}" if source.files else "it is empty"
-    raise BadInput(f"{source.name} is no known format, {has}. Looked for {wanted}")
+    raise BadInput(f"{source.name} is no known format, {has}{source.unfinished('')}. Looked for {wanted}")
 
 
 def _in_dtype(plan: Plan, dtype: torch.dtype | None) -> Mapping[str, Component | Streamed]:

@@ -37,14 +37,15 @@ class Source:
     def has(self, *names: str) -> bool:
         return all(name in self.files for name in names)
 
+    def unfinished(self, start: str) -> str:
+        """For a message: the file with this start whose download did not end; empty where there is none."""
+        found = next((name for name in self.files if name.startswith(start) and name.endswith(PARTS)), None)
+        return "" if found is None else f": {found} was not downloaded to the end"
+
     def open(self, name: str) -> Path:
         """A file's path, once its hash is taken. Raises BadInput: missing, unfinished, another hash."""
         if name not in self.files:
-            part = next(
-                (other for other in self.files if other.startswith(name) and other.endswith(PARTS)), None
-            )
-            why = "is not there" if part is None else f"was not downloaded to the end: there is {part}"
-            raise BadInput(f"{self.name}: {name} {why}")
+            raise BadInput(f"{self.name}: {name} is not there{self.unfinished(name)}")
         path = self.files[name]
         if name not in self.used:
             self._seen[name] = identity(path)
@@ -101,7 +102,8 @@ class Source:
         found = self.find_weights(folder, *stems)
         if found is None:
             start = f"{folder}/" if folder else ""
-            raise BadInput(f"{self.name}: there is no {start}{stems[0]}.safetensors")
+            part = next((part for stem in stems if (part := self.unfinished(start + stem))), "")
+            raise BadInput(f"{self.name}: there is no {start}{stems[0]}.safetensors{part}")
         return self.tensors(found)
 
     def find_weights(self, folder: str, *stems: str) -> str | None:
