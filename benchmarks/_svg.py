@@ -15,20 +15,22 @@ COLOURS = ("#2166ac", "#b2182b", "#1b7837", "#762a83")
 
 @dataclass(frozen=True)
 class Line:
-    """Points (x, y) that are joined; labels: beside each, or none."""
+    """Points (x, y) that are joined; labels: beside each, or none; ends: of each one's interval, or none."""
 
     name: str
     points: Sequence[tuple[float, float]]
     labels: Sequence[str] = ()
+    ends: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Lines over one pair of axes."""
+    """Lines over one pair of axes; names: what stands at x = 0, 1 ... in place of numbers."""
 
     x: str
     y: str
     lines: Sequence[Line]
+    names: Sequence[str] = ()
 
 
 def save(panels: Sequence[Panel], path: Path) -> None:
@@ -47,7 +49,11 @@ def save(panels: Sequence[Panel], path: Path) -> None:
 def drawn(panel: Panel, left: int) -> str:
     """One panel, so far from the left."""
     points = [point for line in panel.lines for point in line.points]
-    (x0, x1, xs), (y0, y1, ys) = (ticks([point[i] for point in points]) for i in (0, 1))
+    ends = [end for line in panel.lines for pair in line.ends for end in pair]
+    x0, x1, xs = ticks([x for x, _ in points])
+    y0, y1, ys = ticks([*(y for _, y in points), *ends])
+    if panel.names:
+        x0, x1, xs = -0.5, len(panel.names) - 0.5, list(range(len(panel.names)))
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -57,7 +63,8 @@ def drawn(panel: Panel, left: int) -> str:
     for x in xs:
         across, _ = at(x, y0)
         out.append(f'<path d="M{across:.1f} {TOP}v{high}" stroke="#dddddd"/>')
-        out.append(text(across, HEIGHT - BOTTOM + 16, f"{x:g}", "middle"))
+        word = panel.names[int(x)] if panel.names else f"{x:g}"
+        out.append(text(across, HEIGHT - BOTTOM + 16, word, "middle"))
     for y in ys:
         _, down = at(x0, y)
         out.append(f'<path d="M{LEFT} {down:.1f}h{wide}" stroke="#dddddd"/>')
@@ -71,9 +78,14 @@ def drawn(panel: Panel, left: int) -> str:
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
         out.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
+        for (x, _), (least, most) in zip(places, line.ends, strict=False):
+            (_, bottom), (_, top) = at(x0, least), at(x0, most)
+            out.append(f'<path d="M{x:.1f} {bottom:.1f}V{top:.1f}" stroke="{colour}"/>')
         for (x, y), label in zip(places, line.labels, strict=False):
             out.append(text(x + 5, y - 5, label, "start", f'fill="{colour}"'))
-        out.append(text(LEFT + number * wide / 2, 20, line.name, "start", f'fill="{colour}"'))
+        out.append(
+            text(LEFT + number * wide / max(2, len(panel.lines)), 20, line.name, "start", f'fill="{colour}"')
+        )
     return "\n".join([*out, "</g>"])
 
 

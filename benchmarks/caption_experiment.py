@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from _machine import console, facts, show, write
+from _svg import Line, Panel, save
 
 from armchair.artist.language import Captioning
 from armchair.core.bundle import Bundle
@@ -83,7 +84,7 @@ def main() -> None:
     }  # fmt: skip
     write(result)
     if args.docs:
-        write_bytes(DOCS / PLOT, plot(rows).encode())
+        plot(rows, DOCS / PLOT)
         write_bytes(DOCS / "captions.md", page(result).encode())
 
 
@@ -223,54 +224,17 @@ def cell(row: dict[str, Any]) -> str:
     return f"{text}; lead {row['lead']['value']:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
-COLOURS = ("#8a8f98", "#e08a1e", "#2f6fd0")  # of the arms
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 380, 260, 48, 40, 44  # of a panel and its margins, in pixels
-
-
-def plot(rows: list[dict[str, Any]]) -> str:
-    """An SVG: a panel a measure; each arm a dot with its interval, for each way of putting a prompt."""
-    parts: list[str] = []
-    for panel, (measure, title) in enumerate(MEASURES.items()):
-        own = [row for row in rows if row["measure"] == measure]
-        ends = [end for row in own for end in row["interval"]]
-        low, high = min(ends), max(ends)
-        room = 0.08 * (high - low) if high > low else 1.0
-        low, high = low - room, high + room
-        parts.append(f'<g transform="translate({panel * WIDTH} 0)">{axes(title, low, high)}')
-        for row in own:
-            arm = list(ARMS).index(row["captions"])
-            x = place(SAID.index(row["put"])) + 18 * (arm - 1)
-            a, b, y = (level(v, low, high) for v in (*row["interval"], row["value"]))
-            stroke = f'stroke="{COLOURS[arm]}" stroke-width="2"'
-            parts.append(f'<line x1="{x:.0f}" y1="{a:.1f}" x2="{x:.0f}" y2="{b:.1f}" {stroke}/>')
-            parts.append(f'<circle cx="{x:.0f}" cy="{y:.1f}" r="4.5" fill="{COLOURS[arm]}"/>')
-        parts.append("</g>")
-    for arm, name in enumerate(ARMS):
-        x = LEFT + 170 * arm
-        parts.append(f'<circle cx="{x}" cy="{HEIGHT + 12}" r="4.5" fill="{COLOURS[arm]}"/>')
-        parts.append(f'<text x="{x + 10}" y="{HEIGHT + 16}">trained on {name}</text>')
-    size = f'width="{2 * WIDTH}" height="{HEIGHT + 28}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">'
-    return f'{head}<rect {size} fill="white"/>{"".join(parts)}</svg>\n'
-
-
-def axes(title: str, low: float, high: float) -> str:
-    parts = [f'<text x="{LEFT}" y="22" font-size="14">{title}</text>']
-    for tick in (low + share * (high - low) for share in (0.05, 0.35, 0.65, 0.95)):
-        y = level(tick, low, high)
-        parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - 16}" y2="{y:.1f}" stroke="#e4e4e4"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.1f}</text>')
-    for i, kind in enumerate(SAID):
-        parts.append(f'<text x="{place(i):.0f}" y="{HEIGHT - 22}" text-anchor="middle">put as {kind}</text>')
-    return "".join(parts)
-
-
-def place(group: int) -> float:
-    return LEFT + (group + 0.5) * (WIDTH - LEFT - 16) / len(SAID)
-
-
-def level(value: float, low: float, high: float) -> float:
-    return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """A panel a measure: each model over the ways of putting a prompt, side by side, with its intervals."""
+    panels: list[Panel] = []
+    for measure, title in MEASURES.items():
+        lines: list[Line] = []
+        for number, arm in enumerate(ARMS):
+            own = [row for row in rows if (row["measure"], row["captions"]) == (measure, arm)]
+            points = [(SAID.index(row["put"]) + 0.08 * (number - 1), row["value"]) for row in own]
+            lines.append(Line(arm, points, ends=[row["interval"] for row in own]))
+        panels.append(Panel("how the prompt is put", title, lines, names=SAID))
+    save(panels, path)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """How fast DALL·E 2 draws: prior, decoder and upsampler a step and all together, beside diffusers' UnCLIP.
 
-Run      python benchmarks/dalle2_drawing.py [--peers FOLDER ...] [--threads 1] [--rounds 3] [--paper]
+Run      python benchmarks/dalle2_drawing.py [--peers FOLDER ...] [--threads 1] [--rounds 3] [--enough 16 8 1]
+         [--paper]
 Needs    diffusers and transformers
 Writes   benchmarks/results/dalle2_drawing_YYYYMMDD.json
 
 An UnCLIPPipeline of random weights, a tenth of Karlo's sizes, is saved and imported, so that both draw with
 the same networks: guided, at equal steps (4, 4 and 7), one picture of 256 px. Ours in fp32 and bf16, theirs
 in fp32. The contenders take turns, one call each a round, and the best round counts; a picture is drawn
-once. tests/weights/test_references_karlo.py shows that both draw the same picture.
+once. tests/weights/test_references_karlo.py shows that both draw the same picture. `at equal quality` adds up
+the steps that each needs: theirs the pipeline's (25, 25 and 7), ours those of --enough, for prior, decoder
+and upsampler, which are as good as more (drawing_quality.py, docs/log.md).
 """
 
 from __future__ import annotations
@@ -40,7 +43,10 @@ KARLO: dict[str, Any] = {
     "decoder": ((320, 640, 960, 1280), 3),
     "upsampler": ((320, 640, 960, 1280), 3),
 }
+PARTS = ("prior", "decoder", "upsampler")
+DTYPES = ("fp32", "bf16")  # of ours
 STEPS = {"prior": 4, "decoder": 4, "upsampler": 7}
+USUAL = {"prior": 25, "decoder": 25, "upsampler": 7}  # of Karlo as diffusers draws with it
 PROMPT = "a red armchair in the shape of an avocado, on a meadow"
 GUIDANCE = {"prior": 4.0, "decoder": 8.0}
 
@@ -52,6 +58,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, nargs="*", default=[], help="folders made with pip --target")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--enough", type=int, nargs=3, default=[16, 20, 1], help="our steps of each part")
     parser.add_argument("--paper", action="store_true", help="Karlo's own sizes: 24 GB of memory, an hour")
     args = parser.parse_args()
     sys.path += [str(folder) for folder in args.peers]
@@ -59,10 +66,11 @@ def main() -> None:
     torch.set_grad_enabled(False)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder), KARLO if args.paper else SIZES, args.rounds)
+        enough: dict[str, int] = dict(zip(PARTS, args.enough, strict=True))
+        run(Path(folder), KARLO if args.paper else SIZES, args.rounds, enough)
 
 
-def run(folder: Path, sizes: dict[str, Any], rounds: int) -> None:
+def run(folder: Path, sizes: dict[str, Any], rounds: int, enough: dict[str, int]) -> None:
     from _diffusers import unclip
 
     from armchair.artist.artist import load
@@ -70,7 +78,7 @@ def run(folder: Path, sizes: dict[str, Any], rounds: int) -> None:
 
     theirs = unclip(folder / "theirs", sizes)
     bundle = import_weights(str(folder / "theirs"), folder / "ours")
-    artists = {dtype: load(bundle.folder, dtype=dtype) for dtype in ("fp32", "bf16")}
+    artists = {dtype: load(bundle.folder, dtype=dtype) for dtype in DTYPES}
     counts = {
         name: sum(p.numel() for p in getattr(theirs, name).parameters())
         for name in ("prior", "decoder", "super_res_first")
@@ -83,7 +91,7 @@ def run(folder: Path, sizes: dict[str, Any], rounds: int) -> None:
     for part, call in peers(theirs, sizes).items():
         calls["diffusers", "fp32", part] = call
     times: dict[tuple[str, str, str], float] = {}
-    for part in ("prior", "decoder", "upsampler", "picture"):
+    for part in (*PARTS, "picture"):
         here = {key: call for key, call in calls.items() if key[2] == part}
         for call in here.values() if part != "picture" else ():
             call()
@@ -98,10 +106,24 @@ def run(folder: Path, sizes: dict[str, Any], rounds: int) -> None:
         f"{part} {dtype} against fp32 of diffusers": round(
             times["diffusers", "fp32", part] / times["armchair", dtype, part], 2
         )
-        for part in ("prior", "decoder", "upsampler", "picture")
-        for dtype in ("fp32", "bf16")
+        for part in (*PARTS, "picture")
+        for dtype in DTYPES
     }
     show(result["ratios"])
+
+    def whole(name: str, dtype: str, steps: dict[str, int]) -> float:
+        return sum(count * times[name, dtype, part] for part, count in steps.items())
+
+    theirs_whole = whole("diffusers", "fp32", USUAL)
+    result["at equal quality"] = {
+        "steps": {"diffusers": USUAL, "armchair": enough},
+        "seconds of diffusers, fp32": round(theirs_whole, 2),
+        **{
+            f"{dtype} against it": round(theirs_whole / whole("armchair", dtype, enough), 2)
+            for dtype in artists
+        },
+    }
+    show(result["at equal quality"])
     write(result)
 
 

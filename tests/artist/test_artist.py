@@ -212,7 +212,7 @@ def test_a_bundle_that_does_not_draw_says_so(shipped: Path, toy: ModuleType, tmp
     """A stage's bundle is no artist."""
     toy.save_toy(tmp_path / "part", kind="toy_dvae")
     with pytest.raises(
-        Unsupported, match="a toy_dvae bundle does not draw by itself; bundles of kind toy do"
+        Unsupported, match="a bundle of kind toy_dvae does not draw by itself; those of kind toy do"
     ):
         armchair.load(tmp_path / "part")
 

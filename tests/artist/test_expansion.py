@@ -105,6 +105,9 @@ def test_an_endpoint(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
         ("I'm sorry, but I can't help with that request, since it is against my rules.", "refuses"),
         ("", "answers nothing"),
         ("A cat.", "too few words"),
+        ("a red cat " * 12, "nonsense"),
+        (" ".join("0123456789"), "nonsense"),
+        (None, "too few words"),
         (
             "A glossy picture of a brown dog that sits in the middle of a plain white background.",
             "leaves out cat",
@@ -112,7 +115,7 @@ def test_an_endpoint(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
         ("하얀 배경 가운데에 앉아 있는 빨간 고양이를 그린 반짝이는 그림이다.", "answers in Korean"),
     ],
 )
-def test_bad_answers_leave_the_persons_words(endpoint: Endpoint, answer: str, reason: str):
+def test_bad_answers_leave_the_persons_words(endpoint: Endpoint, answer: str | None, reason: str):
     """A picture of something else, or none, is worse than the prompt as it was; the person is told."""
     endpoint.answer = answer
     found = write_out("a red cat", endpoint.url, language="en")
@@ -127,10 +130,35 @@ def test_nobody_answers(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
     endpoint.status = 200
     monkeypatch.setattr(Answering, "reply", lambda self, body: self.send_error(404))
     assert "status 404" in str(write_out("a cat", endpoint.url).note)
+    monkeypatch.setattr(Answering, "reply", lambda self, body: broken_off(self))
+    assert "IncompleteRead" in str(write_out("a cat", f"{endpoint.url}#m").note)
+    monkeypatch.setattr(llm, "LARGEST", 50)
+    monkeypatch.setattr(Answering, "reply", lambda self, body: broken_off(self, 100))
+    assert "more than 50 bytes" in str(write_out("a cat", f"{endpoint.url}#m").note)
     monkeypatch.setattr(llm, "TIMEOUT", 0.05)
+    monkeypatch.setattr(Answering, "reply", trickled)
+    assert "timed out" in str(write_out("a cat", f"{endpoint.url}#m").note)
     monkeypatch.setattr(Answering, "reply", lambda self, body: threading.Event().wait(0.2))
     assert "does not answer" in str(write_out("a cat", f"{endpoint.url}#m").note)
     assert "does not answer" in str(write_out("a cat", "http://127.0.0.1:9/v1#m").note)
+
+
+def broken_off(handler: BaseHTTPRequestHandler, sent: int = 10) -> None:
+    """An answer of which less comes than was promised."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b"{" + b" " * sent)
+
+
+def trickled(handler: BaseHTTPRequestHandler, body: Any) -> None:
+    """A byte every so often, each in time by itself."""
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(8):
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+        threading.Event().wait(0.02)
 
 
 def test_answers_are_cleaned():

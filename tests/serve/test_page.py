@@ -211,6 +211,7 @@ def test_from_one_picture_to_the_next(view: Any, server: Served):
     assert settled(view, "dalle2", "Inpaint")["Prompt"] == "a green hat"
     view.click("#to_outpaint")
     view.wait_for_selector("#tab_outpaint img")
+    keep(view, "outpainting")
     view.click("#go_outpaint")
     assert settled(view, "dalle2", "Outpaint")["Size"] == "32x16"
     view.click("#to_blend_a")

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,11 +17,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import armchair
 from tests.serve.running import Running, opened, png, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 GENERATE, EDIT, VARY = (f"/v1/images/{name}" for name in ("generations", "edits", "variations"))
 OWN = "/v1/armchair"
+BUNDLES = Path(armchair.__file__).parent / "bundles"
+SHIPPED = [name for name in ("dalle1", "dalle2", "dalle3") if (BUNDLES / name).is_dir()]
 QUICK = {"steps": "3", "seed": "5", "response_format": "b64_json"}  # enough to tell pictures apart
 SMALL = {"model": "dalle2", "size": "64x64"}
 
@@ -28,12 +32,13 @@ SMALL = {"model": "dalle2", "size": "64x64"}
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
     settings: dict[str, Any] = {
-        "models": ("dalle1", "dalle2"),
+        "models": tuple(SHIPPED),
         "codecs": 2,
         "start_seconds": 250,
         "longest_wait": 3600,
+        "stale_seconds": 600,  # `held` stops the worker for a while
+        "silent_seconds": 600,
     }
-    settings |= {"stale_seconds": 600, "silent_seconds": 600}  # `held` stops the worker for a while
     with running(studio="armchair.serve.studio", **settings) as server:
         server.client.timeout = httpx.Timeout(300)
         yield server
@@ -120,16 +125,14 @@ def test_completion_and_words(server: Running):
     assert picture(server.post(f"{OWN}/chat", json=body)).tobytes() == draw(server, "a green apple")
 
 
-@pytest.mark.parametrize(("model", "more"), [("dalle1", {}), ("dalle2", {"steps": 3})])
-def test_requests_that_wait_are_one_run(server: Running, model: str, more: dict[str, int]):
+@pytest.mark.parametrize("model", SHIPPED)
+def test_requests_that_wait_are_one_run(server: Running, model: str):
     """Three prompts of three callers, in two languages, with seeds and counts of their own: each picture is
     the one that is drawn alone, bit for bit.
     """
     calls = [("a red apple", 5, 1), ("고양이 두 마리", 2**40, 2), ("a dog on a blue table", 0, 1)]
-    bodies = [
-        {"prompt": prompt, "model": model, "seed": seed, "n": n, "size": "64x64", **more}
-        for prompt, seed, n in calls
-    ]
+    steps = {} if model == "dalle1" else {"steps": 3}
+    bodies = [{"prompt": prompt, "model": model, "seed": seed, "n": n, **steps} for prompt, seed, n in calls]
 
     def pixels(body: dict[str, object]) -> list[bytes]:
         reply = server.post(GENERATE, json={**body, "response_format": "b64_json"})

@@ -138,4 +138,4 @@ def test_a_bundle_of_another_kind_is_refused(tmp_path: Path, capsys: pytest.Capt
     save_bundle(tmp_path / "a", kind="dvae", name="a", components=parts, languages=[], licence="MIT",
                 trained={}, scores={})  # fmt: skip
     assert main(["export", str(tmp_path / "a"), "--format", "hf-clip", "--out", str(tmp_path / "b")]) == 2
-    assert "hf-clip holds clip bundles, a is a dvae: --format safetensors" in capsys.readouterr().err
+    assert "hf-clip holds clip bundles, a is of kind dvae: --format safetensors" in capsys.readouterr().err

@@ -185,6 +185,15 @@ def test_a_branch_is_refused(repository: Path, tmp_path: Path, name: str):
     refused(name, tmp_path / "out", "may move", words, offline=True)
 
 
+def test_where_a_branch_stands_is_looked_up_first(repository: Path):
+    """In a process that imported nothing else of the hub's library: its constants do not come with the
+    package, and every branch ended in an AttributeError.
+    """
+    code = "from armchair.weights.importing.hub import parse; parse('hub:owner/name@main', True)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert f"pin hub:owner/name@{REVISION}" in done.stderr
+
+
 def test_what_is_not_in_the_cache(repository: Path, tmp_path: Path):
     """Offline, another revision or another repository is not fetched."""
     refused(f"hub:owner/name@{OTHER}", tmp_path / "out", "not in the hub's cache", "offline", offline=True)

@@ -8,10 +8,12 @@ person's own words, and say so.
 from __future__ import annotations
 
 import functools
+import http.client
 import importlib
 import json
 import os
 import re
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -21,10 +23,21 @@ from armchair.core.errors import MissingDependency
 from armchair.data.world.reading import read
 from armchair.text.words import has_hangul
 
-TIMEOUT = 60.0  # seconds for an answer
+TIMEOUT = 60.0  # seconds for a whole answer, however it trickles in
+LARGEST = 2**20  # bytes of an answer that are read, at most
 LEAST, MOST = 15, 80  # words of a description (DALL·E 3, appendix C)
 KEY = "ARMCHAIR_LLM_KEY"  # the environment variable with the endpoint's key, where it needs one
 TOKENS = 400  # of an answer, at most
+VARIED = 0.4  # share of an answer's words that differ, at least: less is a model that has lost its thread
+FAILURES = (  # of an endpoint that breaks off or says what it should not, and of a model that cannot run
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    RuntimeError,
+    http.client.HTTPException,
+)
 
 RULES = """You write the descriptions from which a painter who sees nothing else makes one picture.
 For every request, answer with exactly one description of one picture and nothing around it: no greeting, no
@@ -58,7 +71,7 @@ def ask(writer: str, request: str, *, before: str | None = None, language: str |
     ]
     try:
         answer = endpoint(writer, messages) if "://" in writer else local(writer, messages)
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except FAILURES as error:
         reason = getattr(error, "reason", error)
         return Expansion(text=None, by=writer, note=own(f"{name(writer)} does not answer ({reason})"))
     text = cleaned(answer)
@@ -90,10 +103,24 @@ def _call(url: str, body: dict[str, Any] | None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     try:
         with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=TIMEOUT) as answer:
-            return json.loads(answer.read())
+            return json.loads(_read(answer, time.monotonic() + TIMEOUT))
     except urllib.error.HTTPError as error:
         error.close()
         raise OSError(f"status {error.code}") from None
+
+
+def _read(answer: http.client.HTTPResponse, until: float) -> bytes:
+    """All of an answer. Raises OSError for one that is too long, or not there at the time `until`."""
+    data = b""
+    while part := answer.read1(2**16):
+        data += part
+        if len(data) > LARGEST:
+            raise OSError(f"more than {LARGEST:,} bytes")
+        if time.monotonic() > until:
+            raise TimeoutError("timed out")
+    if answer.length:  # of what the header promises something did not come
+        raise http.client.IncompleteRead(data, answer.length)
+    return data
 
 
 def local(folder: str, messages: list[dict[str, str]]) -> str:
@@ -131,8 +158,11 @@ def fault_of(text: str, request: str, language: str | None) -> str | None:
         return "answers nothing"
     if _REFUSAL.search(text):
         return "refuses"
-    if len(text.split()) < LEAST // 2:
+    words = text.lower().split()
+    if len(words) < LEAST // 2:
         return f"answers with too few words ({text[:40]!r})"
+    if len(set(words)) < VARIED * len(words) or not any(map(str.isalpha, text)):
+        return f"answers with nonsense ({text[:40]!r})"
     if language == "en" and has_hangul(text):
         return "answers in Korean, which this model does not read"
     lost = {thing.concept for thing in read(request).things} - {t.concept for t in read(text).things}

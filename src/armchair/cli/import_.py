@@ -99,7 +99,7 @@ def command(
     if as_json:
         show_json(told)
         return
-    note(f"{told['format']}, a {told['kind']} bundle; licence: {told['licence']}")
+    note(f"{told['format']} as a bundle of kind {told['kind']}; licence: {told['licence']}")
     for reason in dict.fromkeys(told["dropped"].values()):
         names = [name for name, why in told["dropped"].items() if why == reason]
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""

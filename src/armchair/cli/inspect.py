@@ -156,7 +156,7 @@ def show(report: dict[str, Any]) -> None:
         numbers("parameters", report)
         section("recipe", report["config"])
     else:
-        line(f"{report['name']}: a {report['kind']} bundle at {report['folder']}")
+        line(f"{report['name']}: a bundle of kind {report['kind']} at {report['folder']}")
         facts = {key: report[key] for key in ("digest", "format", "languages", "licence", "golden")}
         section("bundle", facts)
         for name, entry in report["components"].items():

@@ -17,7 +17,7 @@ from armchair.clip.network import MAX_LOG_SCALE
 from armchair.clip.preprocess import random_square, softened
 from armchair.clip.task import SMALLEST
 from armchair.clip.text import tokens_of
-from armchair.core.bundle import SHIPPED, Bundle, Component, Shared
+from armchair.core.bundle import Bundle, Component, Shared
 from armchair.core.config import from_json, to_json
 from armchair.core.errors import BadInput
 from armchair.core.packing import fill_module, pack, unpack
@@ -30,7 +30,7 @@ from armchair.data.captions import CaptionMix, captions_of
 from armchair.data.world.captions import subject
 from armchair.data.world.reading import agreement
 from armchair.data.world.scene import Scene
-from armchair.text.tokenizer import AnyBPE, load_tokenizer
+from armchair.text.tokenizer import AnyBPE, tokenizer_of
 
 GLANCE = 1_000  # samples whose languages are noted
 GROUPS = 4  # of captions of like length, each computed no longer than its longest
@@ -81,8 +81,7 @@ class CaptionerTaskConfig:
             towers = from_json(ClipConfig, home.config("clip"), "clip")
             length = max(self.net.clip.text.length, towers.text.length)
             net = replace(self.net, clip=replace(towers, text=replace(towers.text, length=length)))
-        shared = home.share("text") if _ships(home) else None
-        task = CaptionerTask(replace(self, net=net), load_tokenizer(home.bytes("text")), shared)
+        task = CaptionerTask(replace(self, net=net), *tokenizer_of(home))
         if init is not None:
             fill_module(task.net, init.tensors("captioner"), "captioner")
         else:
@@ -249,8 +248,3 @@ def nats_of(logits: Tensor, tokens: Tensor) -> Tensor:
     told = torch.arange(target.shape[1], device=tokens.device) < tokens.argmax(dim=1, keepdim=True)
     nats = F.cross_entropy(logits[:, :-1].flatten(0, 1), target.flatten(), reduction="none")
     return (nats.view_as(target) * told).sum(dim=1)
-
-
-def _ships(bundle: Bundle) -> bool:
-    """Whether its tokenizer lies among the shipped bundles, where others point to it."""
-    return bundle.home("text")[0].folder.resolve().parent == SHIPPED.resolve()

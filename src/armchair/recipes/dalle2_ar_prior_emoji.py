@@ -1,5 +1,7 @@
 """DALL·E 2's autoregressive prior as it ships: Emoji World in English and Korean, on the shipped CLIP.
 
+Narrow, so that a bundle holds it, its components and the diffusion prior beside the decoder: 1.5 MB.
+
 Run      armchair train dalle2_ar_prior_emoji
          armchair train dalle2_ar_prior_emoji --using decoder=dalle2    previews draw, and so does its bundle
 Needs    the drawings of Emoji World (npm fetches them), and a clip bundle
@@ -24,9 +26,9 @@ def recipe() -> Recipe:
                 buckets=128,
                 caption=None,
                 text_width=192,
-                width=160,
+                width=128,
                 depth=4,
-                heads=5,
+                heads=4,
             ),
             fitted=8_192,
             scale="fitted",

@@ -37,6 +37,7 @@ def recipe() -> Recipe:
                 groups=16,
                 qk_norm=True,
                 prediction="flow",
+                shift=3.0,
             ),
             everything_masked=0.9,
             captions=CaptionMix(

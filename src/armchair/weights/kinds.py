@@ -76,7 +76,7 @@ def pipeline_class(kind: str) -> type[Pipeline]:
     """
     if kind not in PIPELINES:
         raise Unsupported(
-            f"a {kind} bundle does not draw by itself; bundles of kind {', '.join(PIPELINES)} do"
+            f"a bundle of kind {kind} does not draw by itself; those of kind {', '.join(PIPELINES)} do"
         )
     module, _, name = PIPELINES[kind].partition(":")
     return cast("type[Pipeline]", getattr(importlib.import_module(module), name))

@@ -402,8 +402,7 @@ class Clicks:
             page.onward["describe"]: gr.update(visible="caption" in says),
             page.tab["talk"]: gr.update(visible="chat" in says and bool(names)),
             page.model["talk"]: gr.update(choices=names, value=names[-1] if names else None),
-            page.expand: gr.update(visible="expand" in says),
-            page.expand_now: gr.update(visible="expand" in says),
+            page.writer: gr.update(visible="expand" in says),
         }
         for tab in PICTURE_TABS:
             able = desk.able(OPERATIONS[tab])
@@ -425,7 +424,7 @@ class Clicks:
         tabs = [page.tab[name] for name in ("draw", "describe", "talk", *PICTURE_TABS)]
         models = [page.model[name] for name in ("talk", *PICTURE_TABS)]
         return [
-            page.ready, page.models, page.size, page.outpaint_size, page.expand, page.expand_now,
+            page.ready, page.models, page.size, page.outpaint_size, page.writer,
             *tabs, *models, *page.onward.values(),
         ]  # fmt: skip
 

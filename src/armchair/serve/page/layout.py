@@ -32,9 +32,11 @@ FONTS = (
 )
 CSS = """
 footer { display: none !important }
-.gradio-container { max-width: 1200px !important; margin: auto; padding: 0 !important }
-main.fillable { padding: 8px !important }
-.gradio-container .gap { gap: 10px }
+/* without a width it is as narrow as what it shows, and jumps when pictures come */
+.gradio-container { width: 100% !important; max-width: 1200px !important; margin: auto;
+  padding: 0 !important }
+.gradio-container .app { padding: 8px clamp(8px, 2.5vw, 32px) !important }
+#ready .html-container { padding-block: 0 !important }
 .top { display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: baseline }
 .top h1 { margin: 0; font-size: 1.5rem }
 .top nav { margin-left: auto }
@@ -68,6 +70,7 @@ table.settings th { font-weight: 500; opacity: .7; white-space: nowrap; width: 1
 #brush .tools { display: flex; gap: 16px; align-items: center; margin-top: 6px; font-size: .9rem }
 #brush .tools button { text-decoration: underline; font-size: .9rem; white-space: nowrap }
 :is(#chosen, #tabs) .image-frame img { width: 100%; height: 100%; object-fit: contain }
+#anchor .wrap { display: grid; grid-template-columns: repeat(3, max-content) }
 .tries { flex-wrap: wrap !important }
 .tries button { flex: 0 1 auto !important; min-width: fit-content !important }
 """
@@ -123,9 +126,9 @@ class Layout:
                 self._button("draw", scale=1, min_width=120)
             with gr.Row():
                 self.models = gr.CheckboxGroup([], label=words("models"), elem_id="models", scale=3)
-                with gr.Column(scale=1, min_width=200):
-                    self.expand = gr.Checkbox(False, label=words("expand"), visible=False)
-                    self.expand_now = gr.Button(words("expand_now"), size="sm", visible=False)
+                with gr.Column(scale=1, min_width=200, visible=False) as self.writer:
+                    self.expand = gr.Checkbox(False, label=words("expand"))
+                    self.expand_now = gr.Button(words("expand_now"), size="sm")
 
     def picture_tabs(self) -> None:
         gr, words = self.gr, self.words
@@ -147,8 +150,8 @@ class Layout:
             self.outpaint_picture = self._picture("picture")
             with gr.Column():
                 self.outpaint_prompt = self._text("prompt", "whole_hint", lines=2)
-                self.outpaint_size = gr.Dropdown([], label=words("size"))
-                self.anchor = gr.Radio(list(ANCHORS), value="center", label=words("anchor"))
+                self.outpaint_size = gr.Dropdown([], label=words("canvas"))
+                self.anchor = gr.Radio(list(ANCHORS), value="center", label=words("anchor"), elem_id="anchor")
                 self._models("outpaint")
                 self._button("outpaint")
         with self._tab("blend"):
@@ -268,7 +271,7 @@ class Layout:
     def _picture(self, name: str) -> Any:
         found = self.gr.Image(
             label=self.words(name), type="filepath", sources=["upload", "clipboard"], height=260, buttons=[],
-            min_width=200,
+            min_width=200, placeholder=self.words("upload"),
         )  # fmt: skip
         found.preprocess = _path
         return found

@@ -29,7 +29,7 @@ def export_bundle(bundle: Bundle, form: str, out: Path, dtype: str = "float32") 
     kinds, module = FORMATS[form]
     if bundle.kind not in kinds and ANY not in kinds:
         able = [name for name, (taken, _) in FORMATS.items() if bundle.kind in taken or ANY in taken]
-        raise Unsupported(f"{form} holds {', '.join(kinds)} bundles, {bundle.name} is a {bundle.kind}: "
+        raise Unsupported(f"{form} holds {', '.join(kinds)} bundles, {bundle.name} is of kind {bundle.kind}: "
                           f"--format {' or '.join(able)}")  # fmt: skip
     with new_folder(out) as folder:
         importlib.import_module(module).export(bundle, folder, precision)

@@ -240,8 +240,11 @@ def _single(source: Source) -> str:
 
 
 def is_single(source: Source) -> bool:
-    names = [path for path in source.files.values() if path.suffix in {".safetensors", *TORCH}]
-    return len(names) == 1 and not source.has("config.json")
+    """One file of weights, in which there is an image tower of either kind."""
+    names = [name for name, path in source.files.items() if path.suffix in {".safetensors", *TORCH}]
+    if len(names) != 1 or source.has("config.json"):
+        return False
+    return any(key.endswith("visual.conv1.weight") for key in source.tensors(names[0]))
 
 
 # -- all three ---------------------------------------------------------------------------------------------

@@ -108,6 +108,7 @@ def _cache(hub: Any) -> Path:
 
 def _hub() -> Any:
     try:
+        importlib.import_module("huggingface_hub.constants")  # it does not come with the package by itself
         return importlib.import_module("huggingface_hub")
     except ModuleNotFoundError as error:
         raise MissingDependency("huggingface_hub", "hub") from error
