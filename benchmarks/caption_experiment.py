@@ -2,7 +2,8 @@
 
 Run      python benchmarks/caption_experiment.py [--scenes 4000] [--steps 3000] [--out runs/captions] [--docs]
          python benchmarks/caption_experiment.py --scenes 64 --steps 20 --pictures 1 --out runs/tiny
-Needs    the bundles captioner, clip and judge, an autoencoder (dalle3, or --autoencoder), Emoji World
+         more of the runs with --using autoencoder=BUNDLE --using text_encoder=clip, --set optim.lr=1e-3
+Needs    the bundles captioner, clip and judge, an autoencoder (by default dalle3's), and Emoji World
 Writes   benchmarks/results/caption_experiment_YYYYMMDD.json; with --docs docs/captions.md and its plot
 
 Scenes are written once, with web-like alt texts for words; the captioner, which sees the pictures alone, adds
@@ -60,7 +61,9 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2, help="of each prompt")
     parser.add_argument("--languages", default="en", help="of captions and prompts: en, ko or en,ko")
     parser.add_argument("--captioner", default="captioner", help="a bundle")
-    parser.add_argument("--autoencoder", default="dalle3", help="a bundle that has one")
+    parser.add_argument(
+        "--using", action="append", default=[], metavar="STAGE=BUNDLE", help="of every run, as armchair train"
+    )
     parser.add_argument("--all", action="store_true", help="all prompts, not the short version's")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of every run")
     parser.add_argument("--docs", action="store_true", help="write docs/captions.md and its plot")
@@ -112,7 +115,8 @@ def trained(out: Path, world: Path, kinds: dict[str, float], args: argparse.Name
     settings = [*(f"{key}={value}" for key, value in said.items()), *args.set]
     command = [
         sys.executable, "-m", "armchair", "train", "dalle3_latent_emoji", "--resume", "--out", str(out),
-        "--data", str(world), "--using", f"autoencoder={args.autoencoder}",
+        "--data", str(world),
+        *(part for text in args.using for part in ("--using", text)),
         *(part for text in settings for part in ("--set", text)),
     ]  # fmt: skip
     console.print(" ".join(command[2:]), markup=False, highlight=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """Steps against quality, and realism against diversity, of a system that draws by diffusion.
 
 Run      python benchmarks/drawing_quality.py steps --model dalle2 [--steps 4 8 12 20 30 50]
+         python benchmarks/drawing_quality.py steps --model dalle3 --samplers euler --intervals 0-1 0.1-0.8
          python benchmarks/drawing_quality.py guidance --model dalle2 [--plot docs/images/dalle2-guidance.svg]
          --quick shows within two minutes that it works, with too few pictures to say anything
 Needs    a drawing bundle, `clip` and `judge`, and the drawings of Emoji World
@@ -18,6 +19,7 @@ guidance grows). `text alone` hides the image embedding from the decoder, which 
 from __future__ import annotations
 
 import argparse
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -53,6 +55,7 @@ def main() -> None:
     parser.add_argument("--model", default="dalle2")
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 8, 12, 20, 30, 50])
     parser.add_argument("--samplers", nargs="+", default=["dpm"])
+    parser.add_argument("--intervals", nargs="+", default=[None], help="of guidance, such as 0-1 0.1-0.8")
     parser.add_argument("--guidance", type=float, nargs="+", default=[1, 1.5, 2, 3, 4, 6, 8])
     parser.add_argument("--pictures", type=int, default=2, help="of each prompt or caption")
     parser.add_argument("--captions", type=int, default=120, help="of the guidance curve")
@@ -82,7 +85,8 @@ def steps(session: Session, args: argparse.Namespace) -> list[dict[str, Any]]:
         prompts = prompts[:: len(prompts) // len(SIX)]
     seeds = range(FIRST_SEED, FIRST_SEED + args.pictures)
     rows: list[dict[str, Any]] = []
-    for sampler in args.samplers:
+    for sampler, interval in product(args.samplers, args.intervals):
+        where = {} if interval is None else {"guidance_interval": interval}
         for count in args.steps:
             right: dict[str, list[float]] = {task: [] for task in SIX}
             fits: list[float] = []
@@ -90,7 +94,7 @@ def steps(session: Session, args: argparse.Namespace) -> list[dict[str, Any]]:
             for i, prompt in enumerate(prompts):
                 text = prompt.text(LANGUAGES[i % 2])
                 began = clock()
-                images = drawn(session, text, seeds, steps=count, sampler=sampler)
+                images = drawn(session, text, seeds, steps=count, sampler=sampler, **where)
                 spent += clock() - began
                 right[prompt.stratum].append(
                     float(np.mean([fulfils(prompt, reading) for reading in session.read(images)]))
@@ -102,6 +106,7 @@ def steps(session: Session, args: argparse.Namespace) -> list[dict[str, Any]]:
                 {
                     "sampler": sampler,
                     "steps": count,
+                    **where,
                     "right": round(share.value, 4),
                     "interval": [round(share.low, 4), round(share.high, 4)],
                     "tasks": {task: round(float(np.mean(values)), 4) for task, values in right.items()},
@@ -122,6 +127,7 @@ def guidance(session: Session, args: argparse.Namespace) -> list[dict[str, Any]]
         "ceiling": session.image_emb(rendered[:count]),
         "floor": session.image_emb(flat_colours(rendered[:count])),
     }
+    few: dict[str, Any] = {"steps": min(args.steps)} if args.quick else {}
     rows: list[dict[str, Any]] = []
     for alone in (False, True) if session.bundle.kind == "dalle2" else (False,):
         for scale in args.guidance:
@@ -130,7 +136,7 @@ def guidance(session: Session, args: argparse.Namespace) -> list[dict[str, Any]]
                 text = said(scenes[i], "short", LANGUAGES[i % 2])
                 seeds = range(FIRST_SEED + 4 * i, FIRST_SEED + 4 * i + args.pictures)
                 draw = text_alone if alone else drawn
-                parts.append(session.image_emb(draw(session, text, seeds, guidance=scale)))
+                parts.append(session.image_emb(draw(session, text, seeds, guidance=scale, **few)))
             values = distances("CLIP", {"": torch.cat(parts), **ends}, real, args.pictures)
             rows.append(
                 {

@@ -20,7 +20,7 @@ from armchair.weights.kinds import network_class, network_on_meta
 from tests.dalle3.latents import Pictures
 
 CARD = ("Run ", "Needs ", "Takes ", "Reaches ")
-PARTS = ("autoencoder", "latent", "decoder", "consistency")
+PARTS = ("autoencoder", "latent", "decoder", "consistency", "stable")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ def command(
     size: o.Size = None,
     steps: o.Steps = None,
     guidance: o.Guidance = None,
+    guidance_interval: o.GuidanceInterval = None,
     temperature: o.Temperature = None,
     top_k: o.TopK = None,
     top_p: o.TopP = None,
@@ -73,6 +74,7 @@ def command(
     chosen = {
         "steps": steps,
         "guidance": guidance,
+        "guidance_interval": guidance_interval,
         "prior": prior,
         "temperature": temperature,
         "top_k": top_k,

@@ -38,6 +38,13 @@ Guidance = Annotated[
     float | None,
     typer.Option(metavar="G", help="How closely to follow the prompt, 1 is off. [default: the model's]"),
 ]
+GuidanceInterval = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW-HIGH",
+        help="Guide between these shares of the noise alone, as in 0.1-0.8: faster. [default: the model's]",
+    ),
+]
 Temperature = Annotated[
     float | None,
     typer.Option(metavar="T", help="Below 1 is more typical, above 1 wilder. [default: the model's]"),

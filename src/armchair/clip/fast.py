@@ -14,6 +14,7 @@ from armchair.clip.preprocess import MEAN, STD
 from armchair.clip.text import TextTower, by_length
 from armchair.clip.vit import ViT
 from armchair.nn.attention import attend
+from armchair.nn.packed import onednn_has
 from armchair.nn.transformer import Block, QuickGELU
 
 QUICK = 1.702  # x sigmoid(1.702 x) = swish(1.702 x) / 1.702, and oneDNN has a product that ends in swish
@@ -41,15 +42,6 @@ class Product:
         if added is None:
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, self.after, [], "none")
         return torch.ops.mkldnn._linear_pointwise.binary(x, added, self.weight, self.bias, "add")
-
-
-def onednn_has(weight: Tensor) -> bool:
-    """Whether oneDNN multiplies packed weights of this type on this processor."""
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    if weight.dtype == torch.bfloat16:
-        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return weight.dtype == torch.float32
 
 
 class Norm:

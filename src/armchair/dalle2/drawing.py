@@ -76,13 +76,12 @@ def denoiser_of(
     uncond: Sequence[Drawn] | None,
     guidance: float,
     *,
-    threshold: float | None = None,
     clip: bool = True,
 ) -> Denoiser:
     """The decoder as samplers want it.
 
     schedule: the one that the sampler walks.  cond, uncond: a picture each.  clip: x0 to -1..1, after
-    guidance; threshold: dynamically, see `clipped`.
+    guidance.
     """
 
     def make(rows: slice) -> Output:
@@ -90,4 +89,4 @@ def denoiser_of(
 
     output = apart(make, len(cond), net.no_image.device)
     denoise = denoiser(output, schedule, net.config.prediction)
-    return clipped(denoise, schedule, percentile=threshold) if clip else denoise
+    return clipped(denoise, schedule) if clip else denoise

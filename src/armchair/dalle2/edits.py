@@ -171,7 +171,10 @@ def probe(
     count of components (section 4, figure 7). Raises Unsupported where the bundle has no components.
     """
     if "ar_prior" not in pipeline.parts:
-        raise Unsupported("probe needs the principal components that the autoregressive prior brings")
+        raise Unsupported(
+            "probe needs the principal components of an autoregressive prior, and this bundle has none: "
+            "train one with dalle2_ar_prior_emoji, or take a bundle that has it"
+        )
     codes = pipeline.parts["ar_prior"].codes
     most = len(codes.mean)
     for count in components:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 Scaling = Literal["constant", "fitted"]
 
@@ -45,16 +43,3 @@ class Standardise(nn.Module):
         assert len(z) > 1, len(z)
         self.mean.copy_(z.mean(dim=0))
         self.std.copy_(z.std(dim=0).clamp_min(1e-4))
-
-
-def image_embedder(clip: nn.Module, size: int) -> Callable[[Tensor], Tensor]:
-    """A CLIP network as a function: images (B, 3, H, W) in 0..1 -> (B, E) unit vectors, float32."""
-    from armchair.clip.preprocess import fit_tensor
-
-    encode: Callable[[Tensor], Tensor] = clip.encode_image  # type: ignore[assignment]
-
-    @torch.no_grad()
-    def embed(images: Tensor) -> Tensor:
-        return F.normalize(encode(fit_tensor(images, size)).float(), dim=-1)
-
-    return embed

@@ -9,21 +9,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from armchair.nn.norm import GroupNorm
+from armchair.nn.packed import Conv, pack_transposed, packs, transposed
 
 Resample = Literal["up", "down"]
 Modulation = Literal["film", "add"]  # what the timestep does to a block: scales and shifts, or is added
 
 
-def conv(channels_in: int, channels_out: int, kernel: int, *, zero: bool = False) -> nn.Conv2d:
+def conv(channels_in: int, channels_out: int, kernel: int, *, zero: bool = False) -> Conv:
     """A same-size convolution that holds its weights channels last; zero: of weights 0, so that the block
     around it starts as the identity.
     """
-    layer = nn.Conv2d(channels_in, channels_out, kernel, padding=(kernel - 1) // 2)
+    layer = Conv(channels_in, channels_out, kernel)
     assert layer.bias is not None
     if zero:
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
-    layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
     return layer
 
 
@@ -48,22 +48,25 @@ class UpConv(nn.Conv2d):
     def __init__(self, channels_in: int, channels_out: int):
         super().__init__(channels_in, channels_out, 3, padding=1)
         self.weight.data = self.weight.data.contiguous(memory_format=torch.channels_last)
-        self._folded: tuple[tuple[int, int], Tensor] | None = None  # the weight that it was made from; 4 x 4
+        self._folded: tuple[tuple[int, int, bool], Tensor] | None = None  # what it was made from; 4 x 4
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, D, 2 h, 2 w)"""
         if torch.is_grad_enabled() or self.weight.requires_grad or input.device.type != "cpu":
             return super().forward(resampled(input, "up"))
-        return F.conv_transpose2d(input, self._four(), self.bias, stride=2, padding=1)
+        return transposed(input, self._four(input), self.bias)
 
-    def _four(self) -> Tensor:
-        """(C, D, 4, 4): every number of the 3 x 3 at the four places where its cell stands"""
-        made_from = (self.weight.data_ptr(), self.weight._version)
+    def _four(self, x: Tensor) -> Tensor:
+        """(C, D, 4, 4): every number of the 3 x 3 at the four places where its cell stands; packed for x
+        where that is a gain
+        """
+        packed = packs(self.weight, x)
+        made_from = (self.weight.data_ptr(), self.weight._version, packed)
         if self._folded is None or self._folded[0] != made_from:
             w = F.pad(self.weight.float().flip(2, 3).transpose(0, 1), (1, 1, 1, 1))  # (C, D, 5, 5)
             four = w[..., 1:, 1:] + w[..., 1:, :-1] + w[..., :-1, 1:] + w[..., :-1, :-1]
             form = four.to(self.weight.dtype).contiguous(memory_format=torch.channels_last)
-            self._folded = made_from, form
+            self._folded = made_from, pack_transposed(form, x) if packed else form
         return self._folded[1]
 
 
@@ -75,16 +78,13 @@ class ConvResample(nn.Module):
         super().__init__()
         self.how: Resample = how
         self.corner = corner
-        self.conv = UpConv(width, width) if how == "up" else conv(width, width, 3)
+        self.conv: UpConv | Conv = UpConv(width, width) if how == "up" else conv(width, width, 3)
 
     def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
         """x (B, C, h, w) -> (B, C, h / 2, w / 2) or (B, C, 2 h, 2 w); emb is not used"""
-        if self.how == "up":
+        if isinstance(self.conv, UpConv):
             return self.conv(x)
-        weight, bias = self.conv.weight, self.conv.bias
-        if self.corner:
-            return F.conv2d(F.pad(x, (0, 1, 0, 1)), weight, bias, stride=2)
-        return F.conv2d(x, weight, bias, stride=2, padding=1)
+        return self.conv.moved(F.pad(x, (0, 1, 0, 1)), 2, 0) if self.corner else self.conv.moved(x, 2, 1)
 
 
 class ResBlock(nn.Module):

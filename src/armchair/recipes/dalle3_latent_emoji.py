@@ -1,8 +1,10 @@
-"""DALL·E 3's latent model as it ships: Emoji World at 64 px in English and Korean, its text encoder with it.
+"""DALL·E 3's latent model as it ships: Emoji World at 64 px in English and Korean, read by CLIP's text tower.
 
-Run      armchair train dalle3_latent_emoji --using autoencoder=runs/dalle3_autoencoder_emoji/bundle
-         armchair train dalle3_latent_emoji --init dalle3    goes on from the shipped weights
-Needs    the drawings of Emoji World (npm fetches them), and an autoencoder bundle
+Run      armchair train dalle3_latent_emoji --using autoencoder=runs/dalle3_autoencoder_emoji/bundle \\
+             --using text_encoder=clip
+         armchair train dalle3_latent_emoji --init dalle3 --using text_encoder=clip    goes on from it
+         Without the text encoder one in T5's form learns with the model.
+Needs    the drawings of Emoji World (npm fetches them), an autoencoder bundle and a clip bundle
 Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: the error of the velocity, and what the judge sees in what it draws
 """

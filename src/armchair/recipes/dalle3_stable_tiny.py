@@ -1,5 +1,6 @@
-"""A latent model of Stable Diffusion's form at toy size, which `armchair export --format diffusers` writes as
-a StableDiffusionPipeline: a CLIP text tower trained with it, a timestep that is added, no inpainting.
+"""A latent model of Stable Diffusion's form at toy size: what `armchair export --format diffusers` can write.
+
+A CLIP text tower is trained with it, the timestep is added, and it does not inpaint.
 
 Run      armchair train dalle3_autoencoder_tiny --data PATH --set task.net.patch=1 --out runs/coder
          armchair train dalle3_stable_tiny --data PATH --using autoencoder=runs/coder/bundle
