@@ -53,7 +53,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.set_grad_enabled(False)
     torch.manual_seed(0)
-    result: dict[str, Any] = {**facts("imported"), "batch": BATCH, "cells": args.cells}
+    result: dict[str, Any] = {**facts("imported"), "batch": BATCH}
     rows = earlier(result)
     for dtype in args.dtype:
         for part in args.only:
