@@ -131,6 +131,13 @@ def test_other_sources_are_refused():
         WriterTaskConfig().build({"clip": None}, None)
 
 
+def test_bytes_that_make_no_letter_are_not_said():
+    """A byte-level tokenizer can be told half a letter; such an attempt gives way to the next."""
+    good = "A glossy picture of a red cat on a white background."
+    written = saying(lambda *_: [good.replace("picture", "pic\ufffdture"), good]).write("a red cat")
+    assert written.how == "network" and written.text == good
+
+
 def test_no_thing_is_lost():
     """The first attempt that holds everything is taken; where none does, the graph is told."""
     good = "A flat picture of a red cat on a blue car."

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 4  # descriptions written side by side, of which the first good one is taken
 LONGEST = 144  # tokens of a description: 80 words are rarely more than 110
 TEMPERATURE = 0.8
+NO_LETTER = "\ufffd"  # what bytes that make no letter decode to
 TOP_P = 0.95
 
 
@@ -81,10 +82,7 @@ class WriterModel:
         told = read(prompt)
         if not told.things or told.joined or strange(prompt):
             return own_words(prompt, told, language, seed)
-        for text in self.attempts(prompt, "", language, seed, ATTEMPTS):
-            if agrees(text, told, loose=has_hangul(prompt)):
-                return Written(text=text, how="network")
-        return Written(text=tell(told, language, seed, usual=True), how="repaired")
+        return self._checked(prompt, "", told, language, seed)
 
     def revise(self, description: str, request: str, language: str | None = None, seed: int = 0) -> Written:
         """The whole description after a request to change it; a request for another picture is written out
@@ -97,10 +95,14 @@ class WriterModel:
         wanted = None if before.joined or strange(description) else revise(before, request)
         if wanted is None or strange(request):
             return Written(text=appended(description, request), how="own words")
-        for text in self.attempts(description, request, language, seed, ATTEMPTS):
-            if agrees(text, wanted, loose=has_hangul(description)):
+        return self._checked(description, request, wanted, language, seed)
+
+    def _checked(self, source: str, request: str, told: Told, language: str, seed: int) -> Written:
+        """The network's first attempt that says what was told, in letters all of it; else told in our own."""
+        for text in self.attempts(source, request, language, seed, ATTEMPTS):
+            if NO_LETTER not in text and agrees(text, told, loose=has_hangul(source)):
                 return Written(text=text, how="network")
-        return Written(text=tell(wanted, language, seed, usual=True), how="repaired")
+        return Written(text=tell(told, language, seed, usual=True), how="repaired")
 
     @torch.no_grad()
     def attempts(self, source: str, request: str, language: str, seed: int, count: int) -> list[str]:
