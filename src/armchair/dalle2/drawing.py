@@ -58,6 +58,8 @@ def clip_conditions_of(
 def below(rows: Sequence[Drawn]) -> dict[str, Tensor]:
     """Conditions of one row each as one batch; where tokens have a mask they are filled up to the longest."""
     parts = [cast(dict[str, Tensor], row) for row in rows]
+    if len(parts) == 1:  # a CPU draws each picture by itself, at every step
+        return parts[0]
     if "keep" in parts[0]:
         longest = max(row["keep"].shape[1] for row in parts)
         parts = [_filled(row, longest - row["keep"].shape[1]) for row in parts]

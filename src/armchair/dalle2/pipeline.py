@@ -249,8 +249,11 @@ class Dalle2:
             read = {text: self._text("" if text is None else text)[1:] for text in dict.fromkeys(prompts)}
             words = [read[text] for text in prompts]
             cond = clip_conditions_of(clip_net, words, z, True)
-            empty = [self._text("", text_seq.shape[1])[1:] for _, text_seq, _ in words] if guided else []
-            return cond, clip_conditions_of(clip_net, empty, z, False) if guided else None
+            if not guided:
+                return cond, None
+            lengths = [text_seq.shape[1] for _, text_seq, _ in words]
+            empty = {length: self._text("", length)[1:] for length in dict.fromkeys(lengths)}
+            return cond, clip_conditions_of(clip_net, [empty[length] for length in lengths], z, False)
         net: Decoder = self.parts["decoder"]
         length = net.config.caption.length
         nothing = torch.full((length,), PAD)
