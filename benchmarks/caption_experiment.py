@@ -3,6 +3,8 @@
 Run      python benchmarks/caption_experiment.py [--scenes 4000] [--steps 3000] [--out runs/captions] [--docs]
          python benchmarks/caption_experiment.py --scenes 64 --steps 20 --pictures 1 --out runs/tiny
          more of the runs with --using autoencoder=BUNDLE --using text_encoder=clip, --set optim.lr=1e-3
+         python benchmarks/caption_experiment.py --start dalle3 --using text_encoder=clip --steps 500
+                                  sooner: the runs know how things look, and not one word
 Needs    the bundles captioner, clip and judge, an autoencoder (by default dalle3's), and Emoji World
 Writes   benchmarks/results/caption_experiment_YYYYMMDD.json; with --docs docs/captions.md and its plot
 
@@ -23,12 +25,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from _machine import console, facts, show, write
 from _svg import Line, Panel, save
 
+from armchair.artist.find import find
 from armchair.artist.language import Captioning
-from armchair.core.bundle import Bundle
+from armchair.core.bundle import Bundle, Component, save_bundle
 from armchair.core.files import write_bytes, write_json
+from armchair.dalle3.denoiser import Denoiser
+from armchair.dalle3.parts import part_config
 from armchair.data.recaption import recaption
 from armchair.data.world.scene import shipped_mix
 from armchair.data.world.source import write_world
@@ -47,6 +53,7 @@ ARMS = {  # the shares of the kinds of captions, which are all that differs
 SAID = ("alt", "short", "long")  # how a prompt is put
 MEASURES = {"geneval": "Emoji-GenEval, %", "clip": "CLIP score"}
 FIRST_SEED = 4_000  # the scoreboard uses others
+START = "start"  # where the weights lie that all runs start from
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PLOT = "images/caption-experiment.svg"
 
@@ -62,6 +69,9 @@ def main() -> None:
     parser.add_argument("--languages", default="en", help="of captions and prompts: en, ko or en,ko")
     parser.add_argument("--captioner", default="captioner", help="a bundle")
     parser.add_argument(
+        "--start", help="a bundle from which each run starts, all that reads words drawn anew"
+    )
+    parser.add_argument(
         "--using", action="append", default=[], metavar="STAGE=BUNDLE", help="of every run, as armchair train"
     )
     parser.add_argument("--all", action="store_true", help="all prompts, not the short version's")
@@ -71,6 +81,8 @@ def main() -> None:
     languages = tuple(args.languages.split(","))
     world = args.out / "world"
     described = captioned(world, args.scenes, args.captioner, languages)
+    if args.start is not None and not (args.out / START).exists():
+        wordless(args.start, args.out / START)
     tables: dict[str, dict[str, dict[str, Table]]] = {}  # arm -> how it is put -> measure -> scores
     digests: dict[str, str] = {}
     for arm, kinds in ARMS.items():
@@ -82,13 +94,34 @@ def main() -> None:
         show(row)
     shown = {"scenes": args.scenes, "steps": args.steps, "pictures_each": args.pictures}
     result = {
-        **facts("caption_experiment"), **shown, "languages": languages, "captioner": described,
-        "bundles": digests, "rows": rows,
+        **facts("caption_experiment"), **shown, "languages": languages, "start": args.start,
+        "captioner": described, "bundles": digests, "rows": rows,
     }  # fmt: skip
     write(result)
     if args.docs:
         plot(rows, DOCS / PLOT)
         write_bytes(DOCS / "captions.md", page(result).encode())
+
+
+def wordless(name: str, out: Path) -> None:
+    """A dalle3 bundle's latent model, with fresh weights wherever it reads the text's states."""
+    bundle = Bundle.open(find(name))
+    torch.manual_seed(0)
+    fresh = Denoiser(part_config(bundle, "latent")).state_dict()
+    tensors = {
+        key: fresh[key] if key.startswith("pooled.") or ".context_kv." in key else value
+        for key, value in bundle.tensors("latent").items()
+    }
+    save_bundle(
+        out,
+        kind=bundle.kind,
+        name=f"{name}-wordless",
+        components={"latent": Component(config=bundle.config("latent"), tensors=tensors)},
+        languages=bundle.manifest.languages,
+        licence=bundle.manifest.licence,
+        trained=bundle.trained,
+        scores={},
+    )
 
 
 def folder_of(arm: str) -> str:
@@ -113,9 +146,10 @@ def trained(out: Path, world: Path, kinds: dict[str, float], args: argparse.Name
         "task.captions.kinds": json.dumps(kinds),
     }  # fmt: skip
     settings = [*(f"{key}={value}" for key, value in said.items()), *args.set]
+    start = [] if args.start is None else ["--init", str(args.out / START)]
     command = [
         sys.executable, "-m", "armchair", "train", "dalle3_latent_emoji", "--resume", "--out", str(out),
-        "--data", str(world),
+        "--data", str(world), *start,
         *(part for text in args.using for part in ("--using", text)),
         *(part for text in settings for part in ("--set", text)),
     ]  # fmt: skip
@@ -187,7 +221,7 @@ Betker et al., Improving Image Generation with Better Captions, section 3.3, at 
 Three runs of `dalle3_latent_emoji` of {steps:,} updates on the same {scenes:,} scenes of Emoji World, equal
 in everything but their captions. The alt texts are web-like: short, partly wrong, with boilerplate. The
 synthetic captions are our captioner's, which sees the pictures and not the scene graph; a twentieth of the
-captions stay alt texts, as in the paper.
+captions stay alt texts, as in the paper. {started}
 
 Each model draws the prompts of Emoji-GenEval put in three ways. In brackets the 95 % interval by bootstrap
 over prompts; *lead* is over the model of the alt texts on the same prompts.
@@ -216,7 +250,15 @@ def page(result: dict[str, Any]) -> str:
         for arm in ARMS:
             lines.append(f"| {arm} | " + " | ".join(cell(rows[kind, measure, arm]) for kind in SAID) + " |")
     tables = "\n".join([*lines, ""])
-    return PAGE.format(**result, tables=tables, plot=PLOT, spoken=", ".join(result["languages"]))
+    started = "All three start from random weights."
+    if result["start"] is not None:
+        started = (
+            f"All three start from the weights of `{result['start']}`, with everything that reads words\n"
+            "(the keys and values of the text's states, the pooled state) drawn anew: they know how things\n"
+            "look and not one word."
+        )
+    spoken = ", ".join(result["languages"])
+    return PAGE.format(**result, tables=tables, plot=PLOT, spoken=spoken, started=started)
 
 
 def cell(row: dict[str, Any]) -> str:

@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch import nn
 
-from armchair.core.bundle import Component, save_bundle
+from armchair.core.bundle import Bundle, Component, Streamed, save_bundle
 from armchair.core.device import memory_of
-from armchair.core.parts import Parts, load_network
+from armchair.core.packing import STORAGE
+from armchair.core.parts import Parts, copied, load_network
+from armchair.core.tensorfile import Lazy
 
 
 class Net(nn.Module):
@@ -73,6 +75,30 @@ def test_a_config_needs_no_network():
     """What is known of a network before it is needed does not load it."""
     parts = Parts({"a": lambda: pytest.fail("loaded")}, configs={"a": 5})
     assert parts.config("a") == 5 and "a" in parts and "b" not in parts
+
+
+def kept(folder: Path, components: Any) -> Bundle:
+    return save_bundle(folder, kind="toy", name="b", components=components, languages=[],
+                       licence="MIT", trained={}, scores={})  # fmt: skip
+
+
+@pytest.mark.parametrize("storage", [*STORAGE, "mixed"])
+def test_a_component_goes_into_another_bundle_as_it_is(tmp_path: Path, storage: str):
+    """Byte for byte, whatever its storage. An imported network in half precision with scales in float32 is
+    "mixed", which once could not be written a second time.
+    """
+    tensors: dict[str, torch.Tensor] = {"weight": torch.randn(3, 5), "scale": torch.rand(5)}
+    if storage == "mixed":
+        tensors["weight"] = tensors["weight"].bfloat16()
+        lazies = {key: Lazy(x.dtype, tuple(x.shape), lambda x=x: x) for key, x in tensors.items()}
+        first = kept(tmp_path / "a", {"net": Streamed(config={}, tensors=lazies)})
+    else:
+        first = kept(tmp_path / "a", {"net": Component(config={}, tensors=tensors, storage=storage)})
+    second = kept(tmp_path / "b", {"net": copied(first, "net")})
+    assert second.home("net")[2].storage == storage
+    as_stored = [bundle.tensors("net", lambda key, value: value) for bundle in (first, second)]
+    for key, value in as_stored[0].items():
+        assert as_stored[1][key].dtype == value.dtype and torch.equal(as_stored[1][key], value), key
 
 
 def test_memory_of_this_machine():

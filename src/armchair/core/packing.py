@@ -30,13 +30,14 @@ Prepare = Callable[[str, "Tensor"], "Tensor"]  # a floating tensor's name and th
 
 def pack(tensors: Mapping[str, Tensor], storage: str, name: str = "") -> dict[str, Tensor]:
     """Tensors as they are stored. Under "int8" a weight of two or more dimensions becomes int8 with one
-    float16 scale per output channel (dimension 0) at `NAME.scale`, and everything else float16. Integers and
-    bools stay.
+    float16 scale per output channel (dimension 0) at `NAME.scale`, and everything else float16; under "mixed"
+    each keeps its type. Integers and bools stay.
 
     Raises BadInput for an unknown storage and BundleError for a value that the storage cannot hold.
     """
-    if storage not in STORAGE:
-        raise BadInput(f"component {name}: storage {storage!r} is not one of {', '.join(STORAGE)}, file")
+    if storage not in STORAGE and storage != MIXED:
+        known = ", ".join([*STORAGE, MIXED, "file"])
+        raise BadInput(f"component {name}: storage {storage!r} is not one of {known}")
     packed: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         value = tensor.detach().cpu()
@@ -49,7 +50,8 @@ def pack(tensors: Mapping[str, Tensor], storage: str, name: str = "") -> dict[st
                 raise BundleError(f"component {name}: {key + SCALE} is both a tensor and the scale of {key}")
             packed[key], packed[key + SCALE] = quantize(value)
         else:
-            packed[key] = value.to(STORAGE[storage], copy=True, memory_format=torch.contiguous_format)
+            dtype = STORAGE.get(storage, value.dtype)
+            packed[key] = value.to(dtype, copy=True, memory_format=torch.contiguous_format)
         for stored in (key, key + SCALE):
             if (
                 stored in packed

@@ -135,4 +135,5 @@ def copied(bundle: Bundle, name: str) -> Component | Shared:
         return bundle.share(name)
     if entry.storage == "file":
         return Component(config=entry.config, file=home.bytes(inner), storage="file")
-    return Component(config=entry.config, tensors=home.tensors(inner), storage=entry.storage)
+    tensors = home.tensors(inner, lambda key, value: value)  # in the types that they have
+    return Component(config=entry.config, tensors=tensors, storage=entry.storage)

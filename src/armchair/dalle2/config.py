@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from armchair.diffusion.prediction import Kind
 from armchair.diffusion.schedule import Schedule
@@ -59,6 +59,8 @@ class DecoderConfig:
     prediction: Kind = "eps"  # what the network says of a noisy picture
     learned_variance: bool = True  # of the reverse step (arXiv:2102.09672)
 
+    unit: ClassVar[bool] = True  # CLIP's embeddings have length one
+
     def __post_init__(self) -> None:
         if self.prediction == "flow":
             raise ValueError("prediction flow has no place on a schedule of steps; take eps, v or x0")
@@ -95,7 +97,7 @@ class ClipDecoderConfig:
     length. It draws and does not inpaint. The defaults are Karlo's.
     """
 
-    text_width: int  # of CLIP's text tower
+    text_width: int = 768  # of CLIP's text tower
     image_size: int = 64  # pixels per side
     embed: int = 768  # numbers of a CLIP embedding
     image_tokens: int = 4  # extra tokens that the embedding is projected to
@@ -112,6 +114,8 @@ class ClipDecoderConfig:
     steps: int = 1000  # noise levels of training
     prediction: Kind = "eps"  # what the network says of a noisy picture
     learned_variance: bool = True  # of the reverse step (arXiv:2102.09672)
+
+    unit: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.prediction == "flow":
@@ -148,6 +152,7 @@ class PriorConfig:
     """
 
     embed: int = 1024  # numbers of a CLIP embedding
+    unit: bool = True  # CLIP's embeddings have length one; else they are as CLIP gives them (Karlo)
     words: Literal["tokens", "clip"] = "tokens"  # what stands for the caption's words
     vocab: int = 49_408  # ids of CLIP's tokens, where words are tokens
     text_width: int = 1024  # of CLIP's text tower, where words are its states
@@ -192,6 +197,8 @@ class ArPriorConfig:
     depth: int = 24
     heads: int = 26
     qk_norm: bool = False  # RMS-normalise queries and keys: not in the paper
+
+    unit: ClassVar[bool] = True  # CLIP's embeddings have length one
 
     def __post_init__(self) -> None:
         if self.width % self.heads:

@@ -1,8 +1,8 @@
 """Softening: what lies between a clean render and a generated picture of the same scene.
 
-Crops, bent shapes, lost detail, blur, blotches, few colours, JPEG, noise, other exposure: each with its own
-chance, so that the judge reads soft pictures and never needs to see a generated one. Pictures are
-(S, S, 3) uint8.
+Crops, bent shapes, lost detail, blur, blotches, few colours, stronger or paler ones, JPEG, noise, other
+exposure: each with its own chance, so that the judge reads soft pictures and never needs to see a generated
+one. Pictures are (S, S, 3) uint8.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter
 
 from armchair.data.world.layout import Box
 
@@ -46,9 +46,11 @@ class Softening:
     noisy: float = 0.07  # standard deviation, of pixels in 0..1
     light: float = 0.4  # chance of another exposure
     lit: float = 0.1  # gain and shift of each channel at most
+    vivid: float = 0.4  # chance of stronger or paler colours: guidance saturates, a blurred latent bleaches
+    saturated: float = 0.5  # natural logarithm of the gain of saturation at most; of contrast half of it
 
 
-SHARP = Softening(crop=0, bend=0, shrink=0, blur=0, blotch=0, palette=0, jpeg=0, noise=0, light=0)
+SHARP = Softening(crop=0, bend=0, shrink=0, blur=0, blotch=0, palette=0, jpeg=0, noise=0, light=0, vivid=0)
 
 
 def frame(boxes: Sequence[Box], whole: Sequence[Box], how: Softening, dice: np.random.Generator) -> Box:
@@ -90,6 +92,9 @@ def soften(image: np.ndarray, chosen: Box, how: Softening, dice: np.random.Gener
         picture = picture.quantize(int(dice.integers(12, 64)), method=Image.Quantize.FASTOCTREE).convert(
             "RGB"
         )
+    if dice.random() < how.vivid:
+        colour, contrast = np.exp(how.saturated * dice.uniform(-1, 1, 2) * (1, 0.5)).tolist()
+        picture = ImageEnhance.Contrast(ImageEnhance.Color(picture).enhance(colour)).enhance(contrast)
     pixels: np.ndarray | None = None
     if dice.random() < how.light:
         gain, shift = 1 + how.lit * dice.uniform(-1, 1, 3), 255 * how.lit / 2 * dice.uniform(-1, 1, 3)
