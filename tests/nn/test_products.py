@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from armchair.nn.attention import LONGEST, ProductAttention, attend
+from armchair.nn import attention
+from armchair.nn.attention import LONGEST, ProductAttention, attend, by_blocks
 
 
 def heads(q: int, k: int, dtype: torch.dtype) -> list[torch.Tensor]:
@@ -49,3 +50,26 @@ def test_bf16_takes_products_and_stays_near(causal: bool, monkeypatch: pytest.Mo
         attend(*exact, causal=causal)
     with pytest.raises(AttributeError):
         attend(*heads(3, LONGEST + 1, torch.bfloat16))
+
+
+@pytest.mark.parametrize("held", [1, 20, 7 * 9 * 4, 2**20])
+def test_blocks_are_sdpa(held: int, monkeypatch: pytest.MonkeyPatch):
+    """A query at a time, some queries of a head, some heads, all at once: the same."""
+    monkeypatch.setattr(attention, "HELD", held)
+    q, k, v = (x.detach() for x in heads(7, 9, torch.float32))
+    torch.testing.assert_close(by_blocks(q, k, v), F.scaled_dot_product_attention(q, k, v))
+
+
+def test_wide_heads_draw_by_blocks(monkeypatch: pytest.MonkeyPatch):
+    """Also longer than what training takes, and in bf16 alone; under autocast as without."""
+    rng = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, 2, n, 40, generator=rng) for n in (5, LONGEST + 1, LONGEST + 1))
+    wanted = F.scaled_dot_product_attention(q, k, v)
+    monkeypatch.delattr(F, "scaled_dot_product_attention")
+    rounded = [x.bfloat16() for x in (q, k, v)]
+    found = attend(*rounded)
+    torch.testing.assert_close(found.float(), wanted, rtol=0, atol=0.01)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(attend(*rounded), found)
+    with pytest.raises(AttributeError):
+        attend(q, k, v)

@@ -24,13 +24,13 @@ from tests.weights.made import VOCAB, merges_file
 TEXT = TextConfig(vocab=VOCAB, length=9, width=64, depth=1)
 LEVELS = (LevelSpec(width=64, depth=1), LevelSpec(width=128, depth=1, attention="keys"))
 KARLO: dict[str, Any] = {
-    "clip": ClipConfig(image_size=32, embed=24, image=ViTConfig(patch=8, width=64, depth=1), text=TEXT),
+    "clip": ClipConfig(image_size=32, embed=64, image=ViTConfig(patch=8, width=64, depth=1), text=TEXT),
     "prior": PriorConfig(
-        embed=24, words="clip", text_width=64, length=9, width=64, depth=1, heads=1, hidden="empty",
-        candidates=1, limit=10.0,
+        embed=64, unit=False, words="clip", text_width=64, length=9, width=64, depth=1, heads=1,
+        hidden="empty", candidates=1, limit=10.0,
     ),
     "decoder": ClipDecoderConfig(
-        text_width=64, image_size=64, embed=24, context_width=32, levels=LEVELS, time_width=64
+        text_width=64, image_size=64, embed=64, context_width=32, levels=LEVELS, time_width=64
     ),
     "upsample_256": upsampling(
         UNetConfig(

@@ -22,22 +22,26 @@ from armchair.dalle3.parts import load_part
 from armchair.train import build_task
 from armchair.weights.exporting.run import export_bundle
 from armchair.weights.importing.run import import_weights
-from tests.dalle3.latents import Pictures, batch
+from tests.dalle3.latents import Pictures
+from tests.stages import batch as batch_of
 from tests.stages import saved, wake
 from tests.weights.pipelines import library
 
 PROMPT = "a red square"
 
 
-def learned(folder: Path, recipe: str, using: dict[str, Bundle], *settings: str) -> Bundle:
-    """What a recipe's run leaves after a step down the slope, with weights that make pictures differ."""
+def learned(folder: Path, recipe: str, using: dict[str, Bundle], *settings: str, size: int = 40) -> Bundle:
+    """What a recipe's run leaves after a step down the slope, with weights that make pictures differ. size:
+    pixels of the pictures
+    """
     chosen = override(load_recipe(recipe), settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         task = build_task(chosen, using)
         wake(task.net)
-        task.prepare(Pictures(size=40), torch.Generator().manual_seed(3))
-    loss, _ = task.loss(batch(task, [0, 1, 2]), SeedBatch([1, 2, 3]))
+        task.prepare(Pictures(size=size), torch.Generator().manual_seed(3))
+    made = batch_of(task, [0, 1, 2], source=Pictures(size=size))
+    loss, _ = task.loss(made, SeedBatch([1, 2, 3]))
     loss.backward()
     with torch.no_grad():
         for p in task.net.parameters():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from armchair.clip.config import ClipConfig
 from armchair.core.bundle import Bundle, Component, Shared
@@ -19,9 +19,10 @@ from armchair.core.parts import ready
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
 from armchair.dalle2.caption import caption_tokens
-from armchair.dalle2.config import DecoderConfig
-from armchair.dalle2.decoder import Decoder
-from armchair.dalle2.parts import check_stages, tokenizer
+from armchair.dalle2.clip_decoder import ClipConditions, ClipDecoder
+from armchair.dalle2.config import ClipDecoderConfig, DecoderConfig
+from armchair.dalle2.decoder import Conditions, Decoder
+from armchair.dalle2.parts import check_stages, network_of, tokenizer
 from armchair.dalle2.scale import Scaling
 from armchair.dalle2.stage import ROWS, Stage, pixels_of
 from armchair.data.captions import CaptionMix
@@ -48,9 +49,11 @@ class SamplingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderTaskConfig:
-    """How to train the decoder. The defaults are the paper's; CLIP's width and the vocabulary are CLIP's."""
+    """How to train the decoder, ours or one of Karlo's form. The defaults are the paper's; CLIP's widths and
+    the vocabulary are CLIP's.
+    """
 
-    net: DecoderConfig = field(default_factory=DecoderConfig)
+    net: DecoderConfig | ClipDecoderConfig = field(default_factory=DecoderConfig)
     drop_image: float = 0.1  # share of embeddings hidden (section 2.1)
     drop_text: float = 0.5  # share of captions hidden, independently (section 2.1)
     everything_masked: float = 0.75  # share of samples of which nothing is known; the rest inpaints
@@ -76,6 +79,16 @@ class DecoderTaskConfig:
             raise BadInput(f"task.noise_power={self.noise_power}: more than 0, at most 4, is needed")
         if self.v_weight is not None and (self.net.prediction != "x0" or self.v_weight < 1):
             raise BadInput(f"task.v_weight={self.v_weight}: 1 or more, and task.net.prediction=x0, is needed")
+        if isinstance(self.net, ClipDecoderConfig):
+            for name, wanted, why in (
+                ("everything_masked", 1, "does not inpaint"),
+                ("scale", "constant", "takes CLIP's embeddings as they are"),
+            ):
+                given = getattr(self, name)
+                if given != wanted:
+                    raise BadInput(
+                        f"task.{name}={given}: a decoder of Karlo's form {why}, {wanted} is needed"
+                    )
 
     def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> DecoderTask:
         """using: `clip` (needed), and other stages that the bundle is to hold too.
@@ -83,11 +96,14 @@ class DecoderTaskConfig:
 
         Raises BadInput for a stage that is missing, unknown or made with another CLIP.
         """
-        check_stages(using, "decoder")
-        clip = using["clip"]
-        embed = from_json(ClipConfig, clip.config("clip"), "clip").embed
-        caption = replace(self.net.caption, vocab=tokenizer(clip).vocab)
-        task = DecoderTask(replace(self, net=replace(self.net, embed=embed, caption=caption)), using)
+        check_stages(using, "decoder", self.net.unit)
+        clip = from_json(ClipConfig, using["clip"].config("clip"), "clip")
+        if isinstance(self.net, ClipDecoderConfig):
+            net = replace(self.net, embed=clip.embed, text_width=clip.text.width)
+        else:
+            caption = replace(self.net.caption, vocab=tokenizer(using["clip"]).vocab)
+            net = replace(self.net, embed=clip.embed, caption=caption)
+        task = DecoderTask(replace(self, net=net), using)
         if init is not None:
             fill_module(task.net, init.tensors("decoder"), "decoder")
         return task
@@ -97,12 +113,11 @@ class DecoderTask(Stage):
     """One network, `net`; CLIP stands frozen beside it."""
 
     own = "decoder"
-    net: Decoder
+    net: Decoder | ClipDecoder
 
     def __init__(self, config: DecoderTaskConfig, using: Mapping[str, Bundle]):
-        super().__init__(
-            Decoder(config.net), using, config.captions, config.golden_prompt, to_json(config.sampling)
-        )
+        net = network_of("decoder", config.net)
+        super().__init__(net, using, config.captions, config.golden_prompt, to_json(config.sampling))
         self.config = config
         self.side = config.net.image_size
         self.schedule = config.net.levels_of_noise
@@ -113,6 +128,7 @@ class DecoderTask(Stage):
         chosen = self.look(source, rng, SHOWN)
         self._shown = torch.stack([pixels_of(sample, self.side) for sample in chosen])
         if self.config.scale == "fitted":
+            assert isinstance(self.net, Decoder)
             self.net.scale.fit(self.embeddings(source, FITTED, rng, self.side)[0].to(self.net.scale.mean))
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
@@ -126,10 +142,16 @@ class DecoderTask(Stage):
             keep = torch.zeros_like(keep)
         return {
             "image": pixels_of(sample, self.side),
-            "tokens": caption_tokens([] if hide_text < config.drop_text else ids, config.net.caption.length),
+            "tokens": self.tokens([] if hide_text < config.drop_text else ids),
             "keep": keep,
             "has_image": torch.tensor(hide_image >= config.drop_image),
         }
+
+    def tokens(self, ids: Sequence[int]) -> Tensor:
+        """BPE ids -> (L,) int64 as the decoder reads a caption; of no ids: as it reads a hidden one"""
+        if isinstance(self.net, ClipDecoder):
+            return self.embedder.tokens_of(ids)
+        return caption_tokens(ids, self.net.config.caption.length)
 
     def counts(self, data: dict[str, Tensor]) -> dict[str, float]:
         return {"samples": float(len(data["image"]))}
@@ -158,9 +180,17 @@ class DecoderTask(Stage):
         """What the network says of noised examples, and the clean pixels (B, 3, S, S) in -1..1."""
         image = data["image"].float() / 255
         x0 = from_pixels(image)
-        z, known = self.embedder.image_emb(image), known_part(x0, data["keep"])
-        cond = self.net.conditions(data["tokens"], z, data["has_image"], known)
+        cond = self.conditions(data, x0, self.embedder.image_emb(image))
         return self.net(noised(x0, eps, t, self.schedule), t, **cond), x0
+
+    def conditions(self, data: Mapping[str, Tensor], x0: Tensor, z: Tensor) -> Conditions | ClipConditions:
+        """What examples are drawn from. x0 (B, 3, S, S), z (B, Z)"""
+        tokens, has_image = data["tokens"], data["has_image"]
+        if isinstance(self.net, ClipDecoder):
+            text_emb, text_seq, keep = self.embedder.words(tokens)
+            longest = int(keep.sum(dim=1).max())
+            return self.net.conditions(text_emb, text_seq[:, :longest], keep[:, :longest], z, has_image)
+        return self.net.conditions(tokens, z, has_image, known_part(x0, data["keep"]))
 
     def preview(self, rng: SeedBatch) -> Image.Image | None:
         """Pictures of the data; below them what their embeddings and captions give, and captions alone."""
@@ -209,19 +239,18 @@ class DecoderTask(Stage):
         """Drawn with the weights as the bundle stores them, since rounding changes what is drawn."""
         return self.draw_golden(self._stored)
 
-    def _stored(self) -> Decoder:
-        net = Decoder(self.net.config)
+    def _stored(self) -> nn.Module:
+        net = network_of("decoder", self.net.config)
         fill_module(net, unpack(pack(self.net.state_dict(), self.config.storage)), "decoder")
         return ready(net, self.embedder.device, torch.float32)
 
     def _plain(self, samples: list[Sample], device: torch.device) -> dict[str, Tensor]:
         """Examples with nothing hidden and nothing known; the captions are the same ones each time."""
-        length = self.net.config.caption.length
         texts = [
             self.config.captions.pick(sample, torch.Generator().manual_seed(i)).text
             for i, sample in enumerate(samples)
         ]
-        tokens = [caption_tokens(self.embedder.bpe.encode(text), length) for text in texts]
+        tokens = [self.tokens(self.embedder.bpe.encode(text)) for text in texts]
         count = len(samples)
         return {
             "image": torch.stack([pixels_of(sample, self.side) for sample in samples]).to(device),

@@ -54,7 +54,14 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "ar_prior": ("prior", "prior_guidance"),
     "prior": ("prior", "prior_steps", "prior_guidance"),
 }
+EMBEDDING = ("prior", "ar_prior", "decoder")  # components that read or draw CLIP's embeddings
+LENGTHS = {True: "of length one", False: "as CLIP gives them"}  # a config's `unit`
 PCA = "codes."  # where the principal components lie in the autoregressive prior
+
+
+def network_of(name: str, config: Any) -> nn.Module:
+    """A component's network for its config, of its several forms."""
+    return next(network for kind, network in CLASSES[name] if isinstance(config, kind))(config)
 
 
 def load_part(bundle: Bundle, name: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
@@ -91,9 +98,10 @@ def split_pca(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[st
     return net, {key.removeprefix(PCA): value for key, value in tensors.items() if key.startswith(PCA)}
 
 
-def check_stages(using: Mapping[str, Bundle], own: str) -> None:
-    """Raises BadInput for a stage that DALL·E 2 has not, or that is being trained, and where `clip` is
-    missing or another one than a stage was trained with.
+def check_stages(using: Mapping[str, Bundle], own: str, unit: bool = True) -> None:
+    """Raises BadInput for a stage that DALL·E 2 has not, or that is being trained, where `clip` is missing or
+    another one than a stage was trained with, and for one whose embeddings are of another length. unit: of
+    the network that is being trained.
     """
     others = [stage for stage in STAGES if stage != own]
     for stage, bundle in using.items():
@@ -109,6 +117,11 @@ def check_stages(using: Mapping[str, Bundle], own: str) -> None:
         if "clip" in bundle.components and clip_hash(bundle) != mine:
             raise BadInput(
                 f"--using {stage}={bundle.folder}: trained with another CLIP than {using['clip'].folder}"
+            )
+        if stage in EMBEDDING and variant_of(bundle, stage, CLASSES[stage])[0].unit != unit:
+            raise BadInput(
+                f"--using {stage}={bundle.folder}: trained on embeddings {LENGTHS[not unit]}, {own} is on "
+                f"those {LENGTHS[unit]}: task.net.unit of a diffusion prior says which, and a decoder's form"
             )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from armchair.clip.config import ClipConfig
+from armchair.clip.text import keep_of
 from armchair.core.bundle import Bundle, Component, Shared
 from armchair.core.config import from_json, to_json
 from armchair.core.errors import BadInput
@@ -53,6 +54,7 @@ class PriorTaskConfig:
     net: PriorConfig = field(default_factory=PriorConfig)
     drop_text: float = 0.1  # share of captions hidden, their embedding too (section 2.2)
     scale: Scaling = "constant"  # of the embeddings, or fitted to those of the data
+    measured: bool = True  # the power of the predicted noise, for Analytic-DPM; else that of the truth (DDPM)
     captions: CaptionMix = field(default_factory=CaptionMix)
     bpe_dropout: float = 0.0  # of merges, in training only
     image_size: int | None = None  # pixels per side that pictures are cut to; None: CLIP's
@@ -66,6 +68,9 @@ class PriorTaskConfig:
         for name in ("drop_text", "bpe_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
+        if not self.net.unit and self.scale == "constant":
+            raise BadInput("task.scale=constant is for embeddings of length one: task.scale=fitted is needed "
+                           "with task.net.unit=false")  # fmt: skip
 
     def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> PriorTask:
         """using: `clip` (needed), and other stages that the bundle is to hold too; with `decoder` it draws.
@@ -73,7 +78,7 @@ class PriorTaskConfig:
 
         Raises BadInput for a stage that is missing, unknown or made with another CLIP.
         """
-        check_stages(using, "prior")
+        check_stages(using, "prior", self.net.unit)
         clip = from_json(ClipConfig, using["clip"].config("clip"), "clip")
         net = replace(
             self.net,
@@ -135,9 +140,14 @@ class PriorTask(Stage):
         return each.sum() / batch.totals["samples"], {}
 
     def read(self, tokens: Tensor, shown: Tensor) -> tuple[Words, Tensor]:
-        """tokens (B, L), shown (B,) bool -> what the network reads, and text_emb (B, Z)"""
+        """tokens (B, L), shown (B,) bool: False hides the caption -> what the network reads, and text_emb
+        (B, Z)
+        """
+        longest = int(keep_of(tokens).sum(dim=1).max())
+        if self.net.config.hidden == "empty":
+            tokens = torch.where(shown[:, None], tokens, self.embedder.tokens("").to(tokens))
+            shown = torch.ones_like(shown)
         text_emb, text_seq, keep = self.embedder.words(tokens)
-        longest = int(keep.sum(dim=1).max())
         words = tokens if self.net.config.words == "tokens" else text_seq
         return self.net.read(words[:, :longest], keep[:, :longest], text_emb, shown), text_emb
 
@@ -197,7 +207,7 @@ class PriorTask(Stage):
         )
 
     def components(self) -> dict[str, Component | Shared]:
-        """The prior with its noise power measured, and the components of the other stages."""
+        """The prior with its noise power, and the components of the other stages."""
         self.measure()
         config, tensors = to_json(self.net.config), self.net.state_dict()
         own = Component(config=config, tensors=tensors, storage=self.config.storage)
@@ -206,6 +216,9 @@ class PriorTask(Stage):
     @torch.no_grad()
     def measure(self) -> None:
         """Fill the network's `gamma`: E |eps|^2 / Z of the predicted noise (arXiv:2201.06503)."""
+        if not self.config.measured:
+            self.net.gamma.fill_(1)
+            return
         assert self._measured is not None
         z, tokens = self._measured
         device = self.embedder.device

@@ -43,7 +43,7 @@ class Stage:
         """options: what the bundle draws with by default; those of other stages come with them"""
         self.net = net
         clip = cast(Clip, load_part(using["clip"], "clip", torch.device("cpu"), torch.float32))
-        self.embedder = Embedder(clip, tokenizer(using["clip"]))
+        self.embedder = Embedder(clip, tokenizer(using["clip"]), unit=cast(Any, net).config.unit)
         self.bundle_kind = "dalle2" if self.own == "decoder" or "decoder" in using else f"dalle2_{self.own}"
         self.languages: Sequence[str] = ()
         given = {stage: bundle.manifest.defaults for stage, bundle in using.items()} | {self.own: options}
@@ -133,10 +133,10 @@ def pixels_of(sample: Sample, size: int) -> Tensor:
 
 
 def agreement(z: Tensor, truth: Tensor, text_emb: Tensor) -> dict[str, float]:
-    """How well drawn embeddings z (N, Z), of any length, fit those of the pictures (N, Z): cosine to the own
-    picture's and to another's, length, share whose nearest picture is their own; and the caption's cosine.
+    """How well drawn embeddings z (N, Z) fit those of the pictures (N, Z): cosine to the own picture's and to
+    another's, length, share whose nearest picture is their own; and the caption's cosine. All of any length.
     """
-    unit = nn.functional.normalize(z, dim=-1)
+    unit, truth, text_emb = (nn.functional.normalize(x, dim=-1) for x in (z, truth, text_emb))
     cosines = unit @ truth.mT  # (N, N)
     own = torch.arange(len(z), device=z.device)
     return {

@@ -11,11 +11,12 @@ from torch.nn import functional as F
 from armchair.nn import sparse
 from armchair.nn.sparse import BlockedAttention, Places, block_cells, blocks_of, dense_mask
 
-# Places up to which products beat SDPA in bf16 on a CPU: without a gradient 1.2 to 1.5 times as fast for
-# heads of WIDE channels or more, while narrow ones take twice as long; with one 4 times at 64 places, 1.5 at
-# 1,024. More places win too, and take memory: every score is held.
+# In bf16 on a CPU products beat SDPA. With a gradient 4 times at 64 places, 1.5 at 1,024; more places win
+# too, and take memory: every score is held. Without one 1.4 to 1.9 times for heads of WIDE channels or more,
+# by blocks whose scores stay in a core's cache; with narrow heads the exponentials are all that counts.
 LONGEST = 1280  # 32 x 32 cells and 256 words
-WIDE = 48
+WIDE = 40  # Stable Diffusion's narrowest
+HELD = 2**20  # scores of a block: 2 MB
 
 
 def attend(
@@ -32,16 +33,45 @@ def attend(
     mask: broadcast to (B, h, Q, K), bool (True = look) or added to the scores; causal: the queries are the
     last of the keys' places, and see those up to their own; scale: None is 1 / sqrt(d).
     """
-    if scale is None and _products_pay(q, k):
-        if mask is None:
-            return cast(Tensor, ProductAttention.apply(q, k, v, causal))
-        if not causal and mask.dtype == torch.bool and mask.shape == (len(q), 1, 1, k.shape[2]):
-            return cast(Tensor, ProductAttention.apply(q, k, v, False, mask))
+    trains = torch.is_grad_enabled() and q.requires_grad
+    if (
+        scale is None
+        and q.device.type == "cpu"
+        and q.dtype == torch.bfloat16
+        and (trains or q.shape[3] >= WIDE)
+    ):
+        if mask is None and not causal and not trains:
+            return by_blocks(q, k, v)
+        if max(q.shape[2], k.shape[2]) <= LONGEST:
+            if mask is None:
+                return cast(Tensor, ProductAttention.apply(q, k, v, causal))
+            if not causal and mask.dtype == torch.bool and mask.shape == (len(q), 1, 1, k.shape[2]):
+                return cast(Tensor, ProductAttention.apply(q, k, v, False, mask))
     if causal and q.shape[2] != k.shape[2]:  # SDPA's own mask begins at the first key
         before = k.shape[2] - q.shape[2]
         seen = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device)
         mask, causal = seen.tril(before), False
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale)
+
+
+def by_blocks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """`attend` without a mask as matrix products, several heads or some queries of one head at a time. The
+    scores are rounded to the tensors' type before the softmax.
+    """
+    shape, queries, keys = q.shape[:2], q.shape[2], k.shape[2]
+    q, k, v = (q * q.shape[-1] ** -0.5).flatten(0, 1), k.flatten(0, 1).mT, v.flatten(0, 1)
+    heads, rows = max(1, HELD // (queries * keys)), max(1, HELD // keys)
+    out = torch.empty_like(q)
+    held = q.new_empty(min(heads, len(q)), min(rows, queries), keys)
+    for first in range(0, len(q), heads):
+        some = slice(first, first + heads)
+        for start in range(0, queries, rows):
+            block = some, slice(start, start + rows)
+            asked = q[block]
+            with torch.autocast(q.device.type, enabled=False):
+                scores = torch.bmm(asked, k[some], out=held[: len(asked), : asked.shape[1]])
+                torch.bmm(torch.softmax(scores, -1, out=scores), v[some], out=out[block])
+    return out.unflatten(0, shape)
 
 
 class ProductAttention(torch.autograd.Function):
@@ -75,12 +105,6 @@ class ProductAttention(torch.autograd.Function):
         with torch.autocast(g.device.type, enabled=False):
             dq, dk, dv = sparse.attend_backward(g.flatten(0, 1), *ctx.saved_tensors)
         return (*(d.unflatten(0, ctx.heads) for d in (dq, dk, dv)), None, None)  # type: ignore[return-value]
-
-
-def _products_pay(q: Tensor, k: Tensor) -> bool:
-    pays = q.shape[3] >= WIDE or (torch.is_grad_enabled() and q.requires_grad)
-    short = max(q.shape[2], k.shape[2]) <= LONGEST
-    return pays and short and q.device.type == "cpu" and q.dtype == torch.bfloat16
 
 
 @lru_cache(maxsize=64)

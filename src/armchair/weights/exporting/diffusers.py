@@ -14,6 +14,7 @@ from armchair.core.bundle import Bundle
 from armchair.core.parts import variant_of
 from armchair.dalle2.config import ClipDecoderConfig, DecoderConfig, PriorConfig
 from armchair.dalle2.parts import CLASSES
+from armchair.diffusion.prediction import Kind
 from armchair.text.clip_bpe import END
 from armchair.upsample.config import UpsamplerConfig
 from armchair.weights.exporting import latent
@@ -37,6 +38,10 @@ from armchair.weights.tables import clip as clip_tables
 from armchair.weights.tables import unet as unet_tables
 from armchair.weights.tables.keys import revert
 
+RECIPE = "dalle2_decoder_karlo_tiny"  # trains, with those that its card names, what such a folder holds
+PARTS = ("clip", "prior", "decoder", "upsample_256")  # a second prior and a second upsampler stay behind
+STEPS = ("eps", "x0")  # what an UnCLIPScheduler knows of predictions
+
 
 def export(bundle: Bundle, folder: Path, dtype: torch.dtype) -> None:
     """Raises Unsupported naming what diffusers has no place for."""
@@ -45,11 +50,16 @@ def export(bundle: Bundle, folder: Path, dtype: torch.dtype) -> None:
 
 
 def unclip(bundle: Bundle, folder: Path, dtype: torch.dtype) -> None:
-    """A dalle2 bundle of Karlo's form. CLIP's image tower, where there is one, lies beside it."""
+    """A dalle2 bundle of Karlo's form. CLIP's image tower, where there is one, lies beside it. Raises
+    Unsupported.
+    """
     configs = {
-        name: variant_of(bundle, name, CLASSES[name])[0] for name in CLASSES if name in bundle.components
+        name: variant_of(bundle, name, CLASSES[name])[0] for name in PARTS if name in bundle.components
     }
-    refuse(bundle, obstacles(configs))
+    found = obstacles(configs)
+    if "prior" in configs and (bundle.tensors("prior")["gamma"] != 1).any():
+        found.append(Obstacle("the prior's measured noise", "its prior's task.measured=false"))
+    refuse(bundle, found, RECIPE)
     decoder, clip = configs["decoder"], configs["clip"]
     prior: PriorConfig = configs["prior"]
     upsampler: UpsamplerConfig = configs["upsample_256"]
@@ -64,11 +74,14 @@ def unclip(bundle: Bundle, folder: Path, dtype: torch.dtype) -> None:
             "time_embed_dim": decoder.unet.emb_width,
         }),
     })  # fmt: skip
-    twin = unet_json(upsampler.unet, upsampler.size) | {
+    enlarge = tensors["upsample_256"]
+    if not upsampler.last:  # one network for all steps: both of theirs
+        enlarge |= {f"last.{key.removeprefix('unet.')}": value for key, value in enlarge.items()}
+    twin = unet_json(upsampler.unet, upsampler.factor * decoder.image_size) | {
         "_class_name": "UNet2DModel", "add_attention": False, "downsample_type": "resnet",
         "upsample_type": "resnet",
     }  # fmt: skip
-    write_unets(folder, revert(unet_tables.DIFFUSERS_UPSAMPLER, tensors["upsample_256"]),
+    write_unets(folder, revert(unet_tables.DIFFUSERS_UPSAMPLER, enlarge),
                 {"super_res_first": twin, "super_res_last": twin})  # fmt: skip
     write_prior(folder, prior, tensors["prior"])
     write_clip(folder, read, revert(clip_tables.HUGGING_FACE, tensors["clip"]), dtype)
@@ -100,20 +113,56 @@ def unclip(bundle: Bundle, folder: Path, dtype: torch.dtype) -> None:
 
 def obstacles(configs: Mapping[str, Any]) -> list[Obstacle]:
     """What an UnCLIPPipeline cannot compute of a system's networks."""
-    found = [Obstacle(f"component {name}") for name in ("ar_prior", "upsample_1024") if name in configs]
-    found += [Obstacle(f"no component {name}") for name in ("prior", "upsample_256") if name not in configs]
-    if isinstance(configs["decoder"], DecoderConfig):
-        found.append(Obstacle("a decoder with a caption transformer of its own and channels for inpainting"))
+    found = [Obstacle(f"no component {name}") for name in ("prior", "upsample_256") if name not in configs]
+    clip, decoder = configs["clip"], configs["decoder"]
+    if clip.text.width != clip.embed:
+        instead = f"its CLIP's task.net.text.width={clip.embed}"
+        found.append(Obstacle(f"clip.text.width={clip.text.width} beside embed={clip.embed}", instead))
+    if isinstance(decoder, DecoderConfig):
+        what = "a decoder with a caption transformer of its own and channels for inpainting"
+        found.append(Obstacle(what, "a ClipDecoderConfig as its task.net"))
     else:
-        found += unet_obstacles(configs["decoder"].unet)
+        found += decoder_obstacles(decoder, "its task.net")
     if "prior" in configs:
-        known = {"words": "clip", "hidden": "empty", "qk_norm": False, "schedule": "cosine"}
-        found += unlike(configs["prior"], known, "prior")
+        known = {"words": "clip", "hidden": "empty", "candidates": 1, "qk_norm": False, "schedule": "cosine",
+                 "length": clip.text.length}  # fmt: skip
+        found += unlike(configs["prior"], known, "prior", "its prior's task.net")
     if "upsample_256" in configs:
-        own = {"last": True, "sampler": "ddpm", "kernel": "smooth", "rounded": False, "residual": 0.0}
-        found += unlike(configs["upsample_256"], {**own, "schedule": "cosine"}, "upsampler")
-        found += unet_obstacles(configs["upsample_256"].unet)
+        found += upsampler_obstacles(configs["upsample_256"], "its upsampler's task.net")
     return found
+
+
+def decoder_obstacles(config: ClipDecoderConfig, path: str) -> list[Obstacle]:
+    """path: of the config in its recipe"""
+    known = {"image_tokens": unet_tables.IMAGE_TOKENS, "learned_variance": True}
+    found = unlike(config, known, "decoder", path) + step_obstacles(
+        config.prediction, "decoder.prediction", path
+    )
+    kinds = [spec.attention for spec in config.levels]
+    if "cross" in kinds or kinds[-1] is None:
+        what = f"attention {', '.join(map(str, kinds))} in decoder.levels"
+        found.append(
+            Obstacle(what, f"keys at the coarsest level of {path}.levels, none or keys at the others")
+        )
+    return found + unet_obstacles(config.unet, path)
+
+
+def upsampler_obstacles(config: UpsamplerConfig, path: str) -> list[Obstacle]:
+    own = {"sampler": "ddpm", "kernel": "smooth", "rounded": False, "residual": 0.0, "schedule": "cosine"}
+    found = unlike(config, own, "upsampler", path) + step_obstacles(
+        config.predicts, "upsampler.predicts", path
+    )
+    plain = {"modulation": "film", "resample": "block", "middle_attention": None}
+    found += unlike(config.unet, plain, "upsampler.unet", f"{path}.unet")
+    if any(spec.attention for spec in config.unet.levels):
+        found.append(Obstacle("attention in upsampler.unet.levels", f"none in {path}.unet.levels"))
+    return found + unet_obstacles(config.unet, f"{path}.unet")
+
+
+def step_obstacles(kind: Kind, name: str, path: str) -> list[Obstacle]:
+    """Of a prediction. name: the part and the field"""
+    field = name.split(".")[1]
+    return [] if kind in STEPS else [Obstacle(f"{name}={kind!r}", f"{path}.{field}=eps")]
 
 
 def decoder_json(config: ClipDecoderConfig) -> dict[str, Any]:

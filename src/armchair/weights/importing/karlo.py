@@ -137,6 +137,7 @@ def prior_config(tensors: Mapping[str, Lazy], embed: int) -> PriorConfig:
     }
     return PriorConfig(
         embed=embed,
+        unit=False,
         words="clip",
         text_width=text_width,
         length=places - 4,

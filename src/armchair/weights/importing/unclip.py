@@ -133,6 +133,7 @@ def prior_config(source: Source, text_width: int) -> PriorConfig:
     heads = number(config, "num_attention_heads", where)
     return PriorConfig(
         embed=number(config, "embedding_dim", where),
+        unit=False,
         words="clip",
         text_width=text_width,
         length=number(config, "num_embeddings", where),
