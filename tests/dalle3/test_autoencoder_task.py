@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,9 @@ from torch import Tensor
 from armchair.core.bundle import Bundle
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
-from tests.dalle3.latents import Pictures, batch, coder_task, saved
+from armchair.dalle3.autoencoder_task import AutoencoderTaskConfig
+from armchair.nn.autoencoder import DecoderConfig
+from tests.dalle3.latents import CODER_TINY, Pictures, batch, coder_task, saved
 
 
 def test_loss_by_hand():
@@ -99,10 +103,44 @@ def test_bundle(tmp_path):
     assert sheet is not None and sheet.size == (8 * 36 + 4, 2 * 36 + 4)
 
 
+def test_another_decoder_on_the_same_latents(tmp_path):
+    """A shipped latent model keeps its cells while a larger decoder is trained, which takes the encoder
+    alone; once more with the same decoder it takes all.
+    """
+    bundle = saved(tmp_path / "coder", coder_task())
+    larger = replace(CODER_TINY, decoder=DecoderConfig(widths=(16, 24, 32), depth=1))
+    config = AutoencoderTaskConfig(net=larger, frozen_encoder=True, shaken=0.05, augment=False)
+    task = config.build({}, bundle)
+    made = batch(task, [0, 1])
+    x = made.data["image"] / 127.5 - 1
+    with torch.no_grad():
+        known = task.net.encode(x)
+    torch.testing.assert_close(known, coder_task().net.encode(x), rtol=1e-2, atol=1e-2)
+    weights = [p for p in task.net.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, 5e-3)
+    before = task.evaluate(Pictures(2), 2)
+    for step in range(20):
+        loss, _ = task.loss(batch(task, [0, 1], step=step), SeedBatch([1, 2]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert all(torch.equal(a, b) for a, b in zip(task.net.encode(x), known, strict=True))
+    assert task.evaluate(Pictures(2), 2)["psnr"] > before["psnr"]
+    again = config.build({}, saved(tmp_path / "larger", task))
+    torch.testing.assert_close(
+        again.net.decoder.out.weight, task.net.decoder.out.weight, rtol=1e-3, atol=1e-3
+    )
+
+
 def test_refusals(tmp_path):
     """Each names what is wrong."""
     with pytest.raises(BadInput, match="task.kl_weight=-1"):
         coder_task(kl_weight=-1)
+    with pytest.raises(BadInput, match="task.frozen_encoder .* --init"):
+        coder_task(frozen_encoder=True)
+    with pytest.raises(ValueError, match="a decoder of stride 4"):
+        replace(CODER_TINY, decoder=DecoderConfig(widths=(16, 24), depth=1))
     with pytest.raises(BadInput, match="both 0"):
         coder_task(absolute=0.0, squared=0.0)
     bundle = saved(tmp_path / "coder", coder_task())

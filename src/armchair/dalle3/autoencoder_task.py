@@ -17,6 +17,7 @@ from armchair.core.images import contact_sheet, from_pixels, to_image, to_pixels
 from armchair.core.packing import fill_module
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
+from armchair.dalle3.parts import part_config
 from armchair.data.augment import augment_dvae, centre
 from armchair.nn.autoencoder import Autoencoder, AutoencoderConfig
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from armchair.core.bundle import Bundle
 
+ENCODING = ("encoder.", "moments.")  # begin the names of the weights that make latents
 PREVIEWED = 8  # pictures on a preview sheet, each above its reconstruction
 ROWS = 32  # pictures that evaluation computes at a time
 
@@ -39,23 +41,38 @@ class AutoencoderTaskConfig:
     absolute: float = 1.0  # weight of the absolute error
     squared: float = 0.0  # weight of the squared error, which PSNR counts
     kl_weight: float = 1e-6  # of the KL from the standard normal law
+    frozen_encoder: bool = False  # train the decoder alone: latents keep their meaning
+    shaken: float = 0.0  # standard deviation of noise on the latents that are decoded, beside their own
     augment: bool = True  # random crops and flips; off: the middle square, as scenes are drawn to fit
     storage: str = "float16"  # of the weights in the bundle
 
     def __post_init__(self) -> None:
-        for name in ("absolute", "squared", "kl_weight"):
+        for name in ("absolute", "squared", "kl_weight", "shaken"):
             if not getattr(self, name) >= 0:
                 raise BadInput(f"task.{name}={getattr(self, name)}: 0 or more is needed")
         if self.absolute + self.squared == 0:
             raise BadInput("task.absolute and task.squared are both 0; nothing would be learned")
 
     def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> AutoencoderTask:
-        """The task with fresh weights, or with those of `init`'s component `autoencoder`."""
+        """The task with fresh weights, or with those of `init`'s component `autoencoder`, of its encoder
+        alone where the decoders differ.
+
+        Raises BadInput for stages, and for a frozen encoder that `init` does not give.
+        """
         if using:
             raise BadInput(f"--using {next(iter(using))}: the autoencoder is the first stage and needs none")
+        if self.frozen_encoder and init is None:
+            raise BadInput("task.frozen_encoder keeps the latents of an autoencoder: --init BUNDLE")
         task = AutoencoderTask(self)
         if init is not None:
-            fill_module(task.net, init.tensors("autoencoder"), "autoencoder")
+            tensors = init.tensors("autoencoder")
+            if part_config(init, "autoencoder").drawn != self.net.drawn:
+                fresh = task.net.state_dict()
+                tensors = {n: x for n, x in tensors.items() if n.startswith(ENCODING)}
+                tensors |= {n: x for n, x in fresh.items() if not n.startswith(ENCODING)}
+            fill_module(task.net, tensors, "autoencoder")
+        for name, weight in task.net.named_parameters():
+            weight.requires_grad_(not (self.frozen_encoder and name.startswith(ENCODING)))
         return task
 
 
@@ -90,8 +107,10 @@ class AutoencoderTask:
         """Weighted errors of the pictures decoded from a drawn latent, and the weighted KL."""
         x = from_pixels(batch.data["image"].float() / 255)
         moments = self.net.encode(x)
-        noise = rng.normal(*moments.mean.shape[1:])
-        error = self.net.decode(moments.draw(noise)).float() - x
+        latent = moments.draw(rng.normal(*moments.mean.shape[1:]))
+        if self.config.shaken > 0:
+            latent = latent + self.config.shaken * rng.normal(*latent.shape[1:])
+        error = self.net.decode(latent).float() - x
         share = 1 / batch.totals["samples"]
         absolute = error.abs().mean(dim=(1, 2, 3)).sum() * share
         squared = error.square().mean(dim=(1, 2, 3)).sum() * share

@@ -21,6 +21,15 @@ LEAST, MOST = -30.0, 20.0  # bounds of the log variance
 
 
 @dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """A decoder that is not the encoder's mirror; its stride must be the encoder's."""
+
+    widths: tuple[int, ...]  # channels of a level, the finest first
+    depth: int = 2  # residual blocks of a level
+    patch: int = 1  # channels of the finest level become squares of so many pixels
+
+
+@dataclass(frozen=True, kw_only=True)
 class AutoencoderConfig:
     """Sizes. The defaults are those of Stable Diffusion's: 256 pixels to 32 x 32 cells of 4 channels."""
 
@@ -31,11 +40,15 @@ class AutoencoderConfig:
     patch: int = 1  # squares of so many pixels a side become channels before the first level
     attention: bool = True  # of every middle cell to every other, one head
     groups: int = 32  # of the group norms
+    decoder: DecoderConfig | None = None  # None: the encoder's mirror, with a block more in every level
 
     def __post_init__(self) -> None:
         if not self.widths or self.depth < 1 or self.channels < 1 or self.patch < 1:
             raise ValueError("an autoencoder has one level or more; depth, channels and patch are 1 or more")
-        for width in self.widths:
+        drawn = self.drawn
+        if not drawn.widths or drawn.depth < 1 or stride(drawn) != self.stride:
+            raise ValueError(f"a decoder of stride {self.stride}, the encoder's, is needed: {drawn}")
+        for width in (*self.widths, *drawn.widths):
             if width % self.groups:
                 raise ValueError(f"width {width} is no multiple of groups {self.groups}")
         if self.image_size % self.stride:
@@ -44,12 +57,24 @@ class AutoencoderConfig:
     @property
     def stride(self) -> int:
         """Pixels per cell of a latent: 8 for Stable Diffusion's."""
-        return self.patch * 2 ** (len(self.widths) - 1)
+        return stride(self)
+
+    @property
+    def drawn(self) -> DecoderConfig:
+        """The decoder's sizes."""
+        if self.decoder is not None:
+            return self.decoder
+        return DecoderConfig(widths=self.widths, depth=self.depth + 1, patch=self.patch)
 
     @property
     def grid(self) -> int:
         """Cells per side of the latent of a training picture."""
         return self.image_size // self.stride
+
+
+def stride(config: AutoencoderConfig | DecoderConfig) -> int:
+    """Pixels per cell"""
+    return config.patch * 2 ** (len(config.widths) - 1)
 
 
 class Moments(NamedTuple):
@@ -151,20 +176,21 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The encoder's mirror, with a block more in every level."""
+    """The way back, by default the encoder's mirror."""
 
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
-        self.patch = config.patch
-        widths, top = config.widths[::-1], len(config.widths) - 1
+        drawn = config.drawn
+        self.patch = drawn.patch
+        widths, top = drawn.widths[::-1], len(drawn.widths) - 1
         self.stem = conv(config.channels, widths[0], 3)
         self.middle = Middle(widths[0], config)
         self.levels = nn.ModuleList()  # the coarsest first
         for i, width in enumerate(widths):
-            pairs = [(widths[max(i - 1, 0)], width)] + [(width, width)] * config.depth
+            pairs = [(widths[max(i - 1, 0)], width)] + [(width, width)] * (drawn.depth - 1)
             self.levels.append(Level(pairs, config.groups, "up" if i < top else None))
         self.norm = GroupNorm(config.groups, widths[-1], EPS)
-        self.out = conv(widths[-1], 3 * config.patch**2, 3)
+        self.out = conv(widths[-1], 3 * self.patch**2, 3)
 
     def forward(self, latent: Tensor) -> Tensor:
         """latent (B, C, h, w) -> (B, 3, H, W)"""

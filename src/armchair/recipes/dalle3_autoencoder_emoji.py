@@ -1,8 +1,8 @@
 """DALL·E 3's autoencoder as it ships: 64 px to 16 x 16 cells of 4 channels, on Emoji World.
 
 Run      armchair train dalle3_autoencoder_emoji
-         armchair train dalle3_autoencoder_emoji --init RUN/bundle    goes on, as long as no latent model has
-         learned its cells
+         armchair train dalle3_autoencoder_emoji --init dalle3 --set task.frozen_encoder=true
+             --set task.shaken=0.1                      the decoder alone: the latent model knows the cells
 Needs    the drawings of Emoji World (npm fetches them)
 Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: PSNR of unseen scenes
@@ -10,7 +10,7 @@ Reaches  see docs/status.md: PSNR of unseen scenes
 
 from armchair.dalle3.autoencoder_task import AutoencoderTaskConfig
 from armchair.data.world.scene import shipped_mix
-from armchair.nn.autoencoder import AutoencoderConfig
+from armchair.nn.autoencoder import AutoencoderConfig, DecoderConfig
 from armchair.train import OptimConfig, Recipe, ScheduleConfig
 
 
@@ -26,11 +26,13 @@ def recipe() -> Recipe:
                 patch=4,
                 attention=False,
                 groups=8,
+                decoder=DecoderConfig(widths=(48, 128), depth=2, patch=2),
             ),
             absolute=0.5,
             squared=1.0,
             kl_weight=1e-4,
             augment=False,
+            storage="int8",
         ),
         data=shipped_mix(),
         steps=1_800,

@@ -90,7 +90,8 @@ class Draft:
     def thing(self, item: Item) -> int:
         """The index of a thing: a new one, or the one that is spoken of again."""
         same = [i for i, thing in enumerate(self.things) if thing.concept == item.value]
-        if same and (item.again or any(self.things[i].tint == item.tint for i in same)):
+        other = item.tint != NATURAL and all(self.things[i].tint not in (NATURAL, item.tint) for i in same)
+        if same and not other and (item.again or any(self.things[i].tint == item.tint for i in same)):
             exact = [i for i in same if item.tint in (NATURAL, self.things[i].tint)]
             counted = [i for i in exact if item.count in (1, self.things[i].count)]
             return next(iter(counted or exact or same))

@@ -30,6 +30,11 @@ _ADD = re.compile(
     r"\b(?:add|also|too|as well|another|more|put|place|include|with|plus|give)\b"
     r"|추가|넣|더해|더하|더 그|도 그|도 있|도 하나|도 넣|놓"
 )
+_MORE = re.compile(  # of what is there already: "put a cat on the left" beside a cat, but not "put the cat"
+    r"^(?:now |please |also )*(?:(?:add|include|put|place|draw|with|and) )?(?:another|one more)\b"
+    r"|^(?:now |please |also )*(?:add|include|put|place) (?:an?|some|one|two|three|more|[1-3])\b"
+    r"|추가|넣|더해|더하|더 그|(?:하나|마리|개|대|명) 더"
+)
 _NEW = re.compile(
     r"^(?:now )?(?:please )?(?:draw|paint|show|imagine|create|generate|make)(?: me)? "
     r"(?:an?|some|two|three|four|the|one) "
@@ -100,10 +105,12 @@ def _things(told: Told, said: Told, text: str) -> Told:
     if new and _REPLACE.search(text) and (old or len(told.things) == 1):
         return _replaced(told, old[0].concept if old else told.things[0].concept, new[0])
     if old and not new and _REMOVE.search(text):
-        gone = {thing.concept for thing in old}
+        gone = {_place(told, thing) for thing in old}
         return _without(told, gone) if len(gone) < len(told.things) else told
     if new:
         return _added(told, new, said, text)
+    if _MORE.search(text):
+        return _more(told, said, text)
     if old and said.relations and len(old) > 1:
         return _moved(told, said)
     return _repainted(told, old, said, text)
@@ -111,6 +118,12 @@ def _things(told: Told, said: Told, text: str) -> Told:
 
 def _names(told: Told) -> dict[str, int]:
     return {thing.concept: i for i, thing in enumerate(told.things)}
+
+
+def _place(told: Told, thing: Named) -> int:
+    """The number of the thing that is spoken of: of two cats the one in that colour."""
+    same = [i for i, one in enumerate(told.things) if one.concept == thing.concept]
+    return next((i for i in same if told.things[i].tint == thing.tint), same[-1])
 
 
 def _replaced(told: Told, concept: str, new: Named) -> Told:
@@ -122,8 +135,8 @@ def _replaced(told: Told, concept: str, new: Named) -> Told:
     return replace(told, things=tuple(things), relations=tuple(plain))
 
 
-def _without(told: Told, gone: set[str]) -> Told:
-    kept = [i for i, thing in enumerate(told.things) if thing.concept not in gone]
+def _without(told: Told, gone: set[int]) -> Told:
+    kept = [i for i in range(len(told.things)) if i not in gone]
     places = {old: new for new, old in enumerate(kept)}
     relations = tuple(
         replace(link, subject=places[link.subject], object=places[link.object])
@@ -151,6 +164,24 @@ def _added(told: Told, new: list[Named], said: Told, text: str) -> Told:
     return replace(told, things=tuple(things), relations=tuple(relations))
 
 
+def _more(told: Told, said: Told, text: str) -> Told:
+    """More of what is there: counted with it where it looks the same, else beside it as a thing of its own.
+    Where nothing is named, one more of the only thing.
+    """
+    wanted = [thing for i, thing in enumerate(said.things) if i not in {r.object for r in said.relations}]
+    if not said.things and len(told.things) == 1:
+        wanted = [replace(told.things[0], count=1)]
+    for thing in wanted:
+        place = _place(told, thing)
+        here = told.things[place]
+        if here.tint != thing.tint:
+            told = _added(told, [thing], said, text)
+        elif here.count + thing.count <= MOST:
+            more = replace(here, count=here.count + thing.count)
+            told = replace(told, things=(*told.things[:place], more, *told.things[place + 1 :]))
+    return told
+
+
 def _moved(told: Told, said: Told) -> Told:
     """Other relations between things that are there."""
     names = _names(told)
@@ -166,9 +197,10 @@ def _repainted(told: Told, old: list[Named], said: Told, text: str) -> Told:
     """Colours, counts and sides of what is there."""
     things = list(told.things)
     for thing in old:
-        i = _names(told)[thing.concept]
-        tint = thing.tint if thing.tint != NATURAL else said.colour
-        if tint is not None and tint != NATURAL:
+        i = _place(told, thing)
+        named = thing.tint in (NATURAL, things[i].tint)  # "the red cat" says which, "blue" what it becomes
+        tint = said.colour if named else thing.tint
+        if tint is not None:
             things[i] = replace(things[i], tint=tint)
         if 1 < thing.count <= MOST and thing.count != things[i].count:
             things[i] = replace(things[i], count=thing.count)

@@ -34,6 +34,7 @@ from armchair.weights.tables import latent as tables
 from armchair.weights.tables.keys import revert
 
 RECIPE = "dalle3_stable_tiny"  # trains what these folders hold
+MIRRORED = {"patch": 1, "decoder": None}  # the autoencoders that diffusers computes
 NET = "task.net"  # where its recipe has a network's config
 SPACINGS = {"even": "linspace", "trailing": "trailing", "leading": "leading"}
 ABSENT: dict[str, Any] = {
@@ -51,7 +52,7 @@ def pipeline(bundle: Bundle, folder: Path, dtype: torch.dtype) -> None:
     coder = part_config(bundle, "autoencoder")
     words, bpe = config.words, load_any(bundle.bytes("text"))
     found = [*words_obstacles(words, isinstance(bpe, ClipBPE)), *latent_obstacles(config)]
-    refuse(bundle, [*found, *unlike(coder, {"patch": 1}, "autoencoder", f"its autoencoder's {NET}")], RECIPE)
+    refuse(bundle, [*found, *unlike(coder, MIRRORED, "autoencoder", f"its autoencoder's {NET}")], RECIPE)
     tensors = {name: bundle.tensors(name, dtype) for name in ("latent", "autoencoder", "text_encoder")}
     mean, std = (tensors["latent"].pop(f"scale.{x}").float() for x in ("mean", "std"))
     scale = 1 / float(std[0])
@@ -94,7 +95,7 @@ def autoencoder(bundle: Bundle, folder: Path, dtype: torch.dtype) -> None:
     latents are scaled. Raises Unsupported.
     """
     config = from_json(AutoencoderConfig, bundle.config("autoencoder"), "autoencoder")
-    refuse(bundle, unlike(config, {"patch": 1}, "autoencoder", NET), "dalle3_autoencoder_paper")
+    refuse(bundle, unlike(config, MIRRORED, "autoencoder", NET), "dalle3_autoencoder_paper")
     write_autoencoder(folder, config, bundle.tensors("autoencoder", dtype), 1.0)
 
 
