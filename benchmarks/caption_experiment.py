@@ -144,6 +144,7 @@ def trained(out: Path, world: Path, kinds: dict[str, float], args: argparse.Name
     said = {
         "steps": args.steps, "preview_every": 0, "evaluate_every": args.steps,
         "task.captions.kinds": json.dumps(kinds),
+        "task.captions.languages": json.dumps(dict.fromkeys(args.languages.split(","), 1.0)),
     }  # fmt: skip
     settings = [*(f"{key}={value}" for key, value in said.items()), *args.set]
     start = [] if args.start is None else ["--init", str(args.out / START)]

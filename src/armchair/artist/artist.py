@@ -202,11 +202,16 @@ class Artist:
         b: Image.Image | str | Path,
         *,
         frames: int = 5,
+        seed: int = 0,
         size: str | None = None,
         **options: Any,
     ) -> list[Picture]:
-        """2 to 64 pictures on the way from one (the first frame) to another (the last)."""
-        return self._pictures(edits.interpolate_job(self, a, b, frames=frames, size=size, options=options))
+        """2 to 64 pictures on the way from one (the first frame) to another (the last).
+
+        seed: of the noise that the upsamplers start from; there is no other.
+        """
+        job = edits.interpolate_job(self, a, b, frames=frames, seed=seed, size=size, options=options)
+        return self._pictures(job)
 
     def text_diff(
         self,
@@ -215,14 +220,16 @@ class Artist:
         source: str,
         target: str,
         frames: int = 5,
+        seed: int = 0,
         size: str | None = None,
         **options: Any,
     ) -> list[Picture]:
         """The picture (the first frame) changed more and more as `target` differs from `source`, which says
         what it shows now. strength: how far the last frame goes, above 0 and up to 1; 0.25 to 0.5 is usual.
+        seed: as in `interpolate`.
         """
         job = edits.text_diff_job(
-            self, image, source=source, target=target, frames=frames, size=size, options=options
+            self, image, source=source, target=target, frames=frames, seed=seed, size=size, options=options
         )
         return self._pictures(job)
 

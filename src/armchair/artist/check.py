@@ -133,6 +133,8 @@ def check_frames(frames: object) -> int:
 
 def check_components(components: Sequence[int]) -> tuple[int, ...]:
     """Counts of principal components, each 1 or more."""
+    if isinstance(components, str) or not isinstance(components, Sequence):
+        raise BadInput(f"components is {components!r}; give a list of counts, as in [20, 40, 80]")
     counts = tuple(components)
     if not counts:
         raise BadInput("components is empty; name counts, as in 20,40,80")

@@ -64,6 +64,7 @@ def interpolate_job(
     *,
     frames: int = 5,
     frame: int | None = None,
+    seed: int = 0,
     size: str | None = None,
     options: Mapping[str, Any],
 ) -> Job:
@@ -76,10 +77,10 @@ def interpolate_job(
     return Job(
         operation="interpolate",
         prompt="",
-        seeds=range(1),
+        seeds=artist.seeds_from(seed, 1),
         size=shape,
         options={**chosen, "frames": count},
-        run=lambda numbers: pipeline.interpolate(first, second, numbers, count, shape, **chosen),
+        run=lambda numbers: pipeline.interpolate(first, second, numbers, count, seed, shape, **chosen),
         source=pack_image(first),
         second=pack_image(second),
         frames=_numbers(count, frame),
@@ -94,6 +95,7 @@ def text_diff_job(
     target: str,
     frames: int = 5,
     frame: int | None = None,
+    seed: int = 0,
     size: str | None = None,
     options: Mapping[str, Any],
 ) -> Job:
@@ -106,10 +108,10 @@ def text_diff_job(
     return Job(
         operation="text_diff",
         prompt=texts[1],
-        seeds=range(1),
+        seeds=artist.seeds_from(seed, 1),
         size=shape,
         options={**chosen, "frames": count, "source_text": texts[0]},
-        run=lambda numbers: pipeline.text_diff(picture, *texts, numbers, count, shape, **chosen),
+        run=lambda numbers: pipeline.text_diff(picture, *texts, numbers, count, seed, shape, **chosen),
         source=pack_image(picture),
         frames=_numbers(count, frame),
     )
@@ -183,33 +185,26 @@ def outpaint_job(
 def redo_job(artist: Artist, recipe: Mapping[str, Any]) -> Job:
     """The job that drew one picture, from its recipe. Raises BadInput for an operation that is not known."""
     operation, options = recipe["operation"], dict(recipe["options"])
-    size = {"size": recipe["size"]}
-    if operation not in artist.operations and operation in JOBS:
-        artist.can(operation)
     if operation not in JOBS:
         raise BadInput(
             f"the recipe's operation is {operation!r}, which this version of Armchair does not know"
         )
-    image = unpack_image(str(recipe.get("source", "")))
+    artist.can(operation)
+    image, seed = unpack_image(str(recipe.get("source", ""))), recipe["seed"]
     if operation in ("inpaint", "outpaint"):
         return _painting(
-            artist, operation, image, recipe["prompt"], n=1, seed=recipe["seed"], shape=recipe["size"],
-            options=options,
-        )  # fmt: skip
-    if operation == "variations":
-        return variations_job(artist, image, seed=recipe["seed"], options=options, **size)
-    if operation == "probe":
-        return probe_job(
-            artist, image, components=[recipe["frame"]], seed=recipe["seed"], options=options, **size
+            artist, operation, image, recipe["prompt"], n=1, seed=seed, shape=recipe["size"], options=options
         )
-    frames = {"frames": options.pop("frames"), "frame": recipe["frame"]}
+    common: dict[str, Any] = {"seed": seed, "size": recipe["size"], "options": options}
+    if operation == "variations":
+        return variations_job(artist, image, **common)
+    if operation == "probe":
+        return probe_job(artist, image, components=[recipe["frame"]], **common)
+    common |= {"frames": options.pop("frames"), "frame": recipe["frame"]}
     if operation == "interpolate":
-        second = unpack_image(str(recipe.get("second", "")))
-        return interpolate_job(artist, image, second, options=options, **frames, **size)
+        return interpolate_job(artist, image, unpack_image(str(recipe.get("second", ""))), **common)
     source = options.pop("source_text")
-    return text_diff_job(
-        artist, image, source=source, target=recipe["prompt"], options=options, **frames, **size
-    )
+    return text_diff_job(artist, image, source=source, target=recipe["prompt"], **common)
 
 
 JOBS = frozenset({"variations", "interpolate", "text_diff", "probe", "inpaint", "outpaint"})

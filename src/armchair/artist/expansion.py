@@ -35,6 +35,8 @@ class Expansion:
 
 def check_writer(writer: str) -> str:
     """A writer's name, address or folder. Raises BadInput for one that is none."""
+    if not isinstance(writer, str):
+        raise BadInput(f"the writer is {writer!r}, not text. There are {WRITERS}")
     if writer in (OFF, BUILTIN) or writer.startswith(("http://", "https://")) or Path(writer).is_dir():
         return writer
     raise BadInput(f"no writer {writer!r}.{nearest(writer, (OFF, BUILTIN))} There are {WRITERS}")

@@ -36,6 +36,8 @@ def find(model: str | Path) -> Path:
 
     Raises BadInput with the nearest names, BundleError for a folder without a bundle.
     """
+    if not isinstance(model, str | Path):
+        raise BadInput(f"the model is {model!r}; give a bundle's name or folder")
     name = str(model)
     if not name.strip():
         raise BadInput("the model is empty; `armchair models` lists what is here")

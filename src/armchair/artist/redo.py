@@ -32,7 +32,7 @@ def redo(recipe: dict[str, Any], *, model: str | Path | None = None, device: str
         key for key in ("operation", "digest", "prompt", "seed", "size", "options") if key not in recipe
     ]
     if missing:
-        raise BadInput(f"the recipe has no {missing[0]}; it was made by another program or is damaged")
+        raise BadInput(_incomplete(missing[0]))
     if model is None:
         model = find_digest(
             str(recipe["digest"]), str(recipe.get("model", "")), str(recipe.get("bundle", ""))
@@ -41,7 +41,15 @@ def redo(recipe: dict[str, Any], *, model: str | Path | None = None, device: str
         model, device=str(recipe.get("device", "auto")) if device is None else device,
         dtype=str(recipe.get("dtype", "auto")), lora=_lora(recipe),
     )  # fmt: skip
-    return pictures(artist.draw(_job(artist, recipe)))[0]
+    try:
+        job = _job(artist, recipe)
+    except KeyError as error:  # what only some operations have
+        raise BadInput(_incomplete(error.args[0])) from error
+    return pictures(artist.draw(job))[0]
+
+
+def _incomplete(key: str) -> str:
+    return f"the recipe has no {key}; it was made by another program or is damaged"
 
 
 def _lora(recipe: dict[str, Any]) -> list[tuple[Path, float]]:

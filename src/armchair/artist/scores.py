@@ -77,6 +77,8 @@ def check_texts(texts: Sequence[str]) -> list[str]:
     if not texts:
         raise BadInput("there are no texts to score the pictures with")
     for text in texts:
+        if not isinstance(text, str):
+            raise BadInput(f"a text is {type(text).__name__}, not text")
         if not text.strip():
             raise BadInput("a text is empty; say what the pictures are to be compared with")
     return list(texts)

@@ -22,8 +22,8 @@ DRAWING = {
     "vary": ("vary", "Draw pictures like one (DALL·E 2)."),
     "blend": ("blend", "Draw the way from one picture to another (DALL·E 2)."),
     "textdiff": ("textdiff", "Change a picture as one text differs from another (DALL·E 2)."),
-    "inpaint": ("inpaint", "Draw a part of a picture anew (DALL·E 2)."),
-    "outpaint": ("outpaint", "Go on beyond a picture's edges (DALL·E 2)."),
+    "inpaint": ("inpaint", "Draw a part of a picture anew (DALL·E 2 and 3)."),
+    "outpaint": ("outpaint", "Go on beyond a picture's edges (DALL·E 2 and 3)."),
     "probe": ("probe", "Draw what the first components of a picture's embedding hold (DALL·E 2)."),
     "chat": ("chat", "Draw in a conversation: a picture, then what is to be different about it."),
     "redo": ("redo", "Draw a picture again from the recipe inside it."),
@@ -162,9 +162,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, ArmchairError):
         return fail(str(error))
     if isinstance(error, CLICK_ERROR):
-        context = getattr(error, "ctx", None)
-        hint = f"; see {context.command_path} --help" if context is not None else ""
-        return fail(cast(Any, error).format_message().rstrip(". ") + hint)
+        return fail(_usage(cast(Any, error)))
     if isinstance(error, typer.Exit):
         return _status(error.exit_code)
     if isinstance(error, KeyboardInterrupt | typer.Abort | EOFError):
@@ -179,6 +177,19 @@ def _report(error: BaseException) -> int:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return fail("out of memory; draw fewer at once, a smaller size, or train with a smaller batch", 1)
     return fail(f"{type(error).__name__}: {error} (unexpected; ARMCHAIR_DEBUG=1 shows where)", 1)
+
+
+def _usage(error: Any) -> str:
+    """A mistake that Typer found, with the value and where the help is."""
+    context = getattr(error, "ctx", None)
+    hint = f"; see {context.command_path} --help" if context is not None else ""
+    faults = getattr(error.__cause__, "errors", None)  # of the check of types, which does not tell the value
+    if faults is None:
+        return error.format_message().rstrip(". ") + hint
+    fault = faults()[0]
+    wanted = {"int_parsing": "a whole number is needed", "float_parsing": "a number is needed"}
+    said = wanted.get(fault["type"], str(fault["msg"]))
+    return f"{error.param.opts[0]} is {fault['input']!r}; {said}{hint}"
 
 
 def fail(message: str, status: int = 2) -> int:

@@ -15,6 +15,7 @@ def command(
     image_b: Annotated[Path, typer.Argument(metavar="IMAGE_B", help="The last frame.", show_default=False)],
     frames: o.Frames = 5,
     model: o.Model = o.DALLE2,
+    seed: o.UpsamplerSeed = 0,
     size: o.FittingSize = None,
     steps: o.Steps = None,
     guidance: o.Guidance = None,
@@ -42,5 +43,5 @@ def command(
 
     artist = loaded(model, device, dtype, lora)
     chosen = {"steps": steps, "guidance": guidance}
-    job = interpolate_job(artist, *pictures, frames=frames, size=size, options=chosen)
+    job = interpolate_job(artist, *pictures, frames=frames, seed=seed, size=size, options=chosen)
     draw(artist, job, out, as_json, label=f"{image_a.stem} to {image_b.stem}", gif=True)

@@ -22,6 +22,14 @@ def command(
     steps: o.Steps = None,
     guidance: o.Guidance = None,
     guidance_interval: o.GuidanceInterval = None,
+    sampler: o.Sampler = None,
+    prior: o.Prior = None,
+    prior_steps: o.PriorSteps = None,
+    prior_guidance: o.PriorGuidance = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(metavar="plain|consistency", help="Of DALL·E 3's latents, where a bundle has both."),
+    ] = None,
     temperature: o.Temperature = None,
     top_k: o.TopK = None,
     top_p: o.TopP = None,
@@ -45,9 +53,6 @@ def command(
             metavar="TEXT", help="Words to draw in place of the prompt: an expansion as you like it."
         ),
     ] = None,
-    prior: Annotated[
-        str | None, typer.Option(metavar="diffusion|ar|none", help="Which prior of DALL·E 2 to use.")
-    ] = None,
     lora: o.Lora = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
@@ -61,6 +66,7 @@ def command(
       armchair generate "a red apple" --n 4 --seed 1
       armchair generate "빨간 사과" --model dalle1 --json
       armchair generate "two cats" --rerank 16
+      armchair generate "a cat on a blue car" --model dalle3 --expand builtin
     """
     from armchair.artist.check import check_n, check_prompt
     from armchair.artist.find import find
@@ -75,7 +81,11 @@ def command(
         "steps": steps,
         "guidance": guidance,
         "guidance_interval": guidance_interval,
+        "sampler": sampler,
         "prior": prior,
+        "prior_steps": prior_steps,
+        "prior_guidance": prior_guidance,
+        "decoder": decoder,
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,

@@ -34,6 +34,9 @@ def command(
     size: o.FittingSize = None,
     steps: o.Steps = None,
     guidance: o.Guidance = None,
+    guidance_interval: o.GuidanceInterval = None,
+    sampler: o.Sampler = None,
+    prior: o.Prior = None,
     lora: o.Lora = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
@@ -63,6 +66,12 @@ def command(
     from armchair.cli.drawing import draw, loaded
 
     artist = loaded(model, device, dtype, lora)
-    chosen = {"steps": steps, "guidance": guidance}
+    chosen = {
+        "steps": steps,
+        "guidance": guidance,
+        "guidance_interval": guidance_interval,
+        "sampler": sampler,
+        "prior": prior,
+    }
     job = inpaint_job(artist, picture, mask, prompt, n=n, seed=seed, size=size, options=chosen)
     draw(artist, job, out, as_json, label=prompt)

@@ -30,7 +30,13 @@ FittingSize = Annotated[
 Picture = Annotated[
     Path, typer.Argument(metavar="IMAGE", help="A picture; its middle square is used.", show_default=False)
 ]
-Frames = Annotated[int, typer.Option(metavar="N", help="How many pictures, both ends included, 2 to 64.")]
+Frames = Annotated[
+    int,
+    typer.Option("--frames", "--n", metavar="N", help="How many pictures, both ends included, 2 to 64."),
+]
+UpsamplerSeed = Annotated[
+    int, typer.Option(metavar="S", help="Of the noise of enlarging, the only one where DDIM goes both ways.")
+]
 Steps = Annotated[
     int | None, typer.Option(metavar="K", help="Steps of a diffusion sampler. [default: the model's]")
 ]
@@ -44,6 +50,20 @@ GuidanceInterval = Annotated[
         metavar="LOW-HIGH",
         help="Guide between these shares of the noise alone, as in 0.1-0.8: faster. [default: the model's]",
     ),
+]
+Sampler = Annotated[
+    str | None,
+    typer.Option(metavar="ddpm|ddim|dpm|euler|heun", help="The last two for flows. [default: the model's]"),
+]
+Prior = Annotated[
+    str | None, typer.Option(metavar="diffusion|ar|none", help="Which prior of DALL·E 2 to use.")
+]
+PriorSteps = Annotated[
+    int | None, typer.Option(metavar="K", help="Steps of the diffusion prior. [default: the model's]")
+]
+PriorGuidance = Annotated[
+    float | None,
+    typer.Option(metavar="G", help="How closely the prior follows, 1 is off. [default: the model's]"),
 ]
 Temperature = Annotated[
     float | None,

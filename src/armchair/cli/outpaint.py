@@ -18,7 +18,8 @@ def command(
         str, typer.Argument(metavar="PROMPT", help="What the larger picture shows.", show_default=False)
     ],
     to: Annotated[
-        str, typer.Option("--to", metavar="WxH", help="One of the model's sizes.", show_default=False)
+        str,
+        typer.Option("--to", "--size", metavar="WxH", help="One of the model's sizes.", show_default=False),
     ],
     anchor: Annotated[
         str, typer.Option(metavar="PLACE", help="Where the picture lies: center, left, top-right ...")
@@ -28,6 +29,9 @@ def command(
     seed: o.Seed = None,
     steps: o.Steps = None,
     guidance: o.Guidance = None,
+    guidance_interval: o.GuidanceInterval = None,
+    sampler: o.Sampler = None,
+    prior: o.Prior = None,
     lora: o.Lora = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
@@ -54,6 +58,12 @@ def command(
     from armchair.cli.drawing import draw, loaded
 
     artist = loaded(model, device, dtype, lora)
-    chosen = {"steps": steps, "guidance": guidance}
+    chosen = {
+        "steps": steps,
+        "guidance": guidance,
+        "guidance_interval": guidance_interval,
+        "sampler": sampler,
+        "prior": prior,
+    }
     job = outpaint_job(artist, picture, prompt, size=to, anchor=anchor, n=n, seed=seed, options=chosen)
     draw(artist, job, out, as_json, label=prompt)

@@ -22,6 +22,7 @@ def command(
         typer.Option(metavar="X", help="How far the last frame goes, at most 1. [default: 0.5]"),
     ] = None,
     model: o.Model = o.DALLE2,
+    seed: o.UpsamplerSeed = 0,
     size: o.FittingSize = None,
     steps: o.Steps = None,
     guidance: o.Guidance = None,
@@ -52,6 +53,6 @@ def command(
     artist = loaded(model, device, dtype, lora)
     chosen = {"strength": strength, "steps": steps, "guidance": guidance}
     job = text_diff_job(
-        artist, picture, source=source, target=target, frames=frames, size=size, options=chosen
+        artist, picture, source=source, target=target, frames=frames, seed=seed, size=size, options=chosen
     )
     draw(artist, job, out, as_json, label=f"{image.stem} to {target}", gif=True)

@@ -47,12 +47,13 @@ def open_image(source: str | Path | bytes | Image.Image, name: str | None = None
     file.
     """
     if isinstance(source, Image.Image):
-        label = name or "the picture"
-        return _decoded(source, label)
+        return _decoded(source, name or "the picture")
     label = name or (f"these {len(source)} bytes" if isinstance(source, bytes) else str(source))
     try:
         if not isinstance(source, bytes):
             source = Path(source).read_bytes()
+    except TypeError:
+        raise BadInput(f"a picture is a path or a PIL image, not {type(source).__name__}") from None
     except FileNotFoundError:
         raise BadInput(f"{label}: no such file") from None
     except IsADirectoryError:
@@ -131,9 +132,9 @@ def resized(image: Image.Image, keep: Tensor, size: tuple[int, int]) -> tuple[Te
     return to_tensor(plain)[None], paint == 0
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: object) -> tuple[int, int]:
     """ "64x64" -> (64, 64): width, height in pixels. Raises BadInput."""
-    match = re.fullmatch(r"([1-9]\d{0,4})[xX×]([1-9]\d{0,4})", text.strip())
+    match = re.fullmatch(r"([1-9]\d{0,4})[xX×]([1-9]\d{0,4})", str(text).strip())
     if match is None:
         raise BadInput(f"size {text!r} is not WIDTHxHEIGHT, as in 256x256")
     return int(match[1]), int(match[2])

@@ -27,9 +27,8 @@ class Picture:
     seed: int
     prompt: str  # as the person gave it
     revised_prompt: str | None = None  # what was drawn instead, where the prompt was expanded
-    recipe: dict[str, Any] = field(
-        default_factory=dict[str, Any]
-    )  # plain JSON: what draws the same pixels again
+    recipe: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    """Plain JSON: what draws the same pixels again. It may hold whole pictures, too long for a repr."""
 
     def png(self) -> bytes:
         """The picture as a PNG file's bytes, the recipe in the text chunk "armchair"."""

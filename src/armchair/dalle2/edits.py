@@ -83,11 +83,12 @@ def interpolate(
     b: Image.Image,
     frames: Sequence[int],
     count: int,
+    seed: int,
     size: str,
     settings: Mapping[str, Any],
 ) -> Iterator[Preview]:
     """Frames number `frames` of `count` on the way from a (frame 0) to b: both parts of the latent move on
-    great circles (section 3.2).
+    great circles (section 3.2). seed: of the noise that the upsamplers start from, as in `text_diff`.
     """
     pair = [pipeline_pixels(pipeline, image) for image in (a, b)]
     z = [picture_emb(pipeline, image) for image in (a, b)]
@@ -96,7 +97,8 @@ def interpolate(
     def latents(noise: list[Tensor]) -> tuple[Tensor, Tensor]:
         return slerp(z[0], z[1], share), slerp(noise[0], noise[1], share)
 
-    yield from _found(pipeline, list(zip(pair, z, strict=True)), settings, latents, [0] * len(frames), size)
+    seeds = [seed] * len(frames)
+    yield from _found(pipeline, list(zip(pair, z, strict=True)), settings, latents, seeds, size)
 
 
 def text_diff(
@@ -106,6 +108,7 @@ def text_diff(
     target: str,
     frames: Sequence[int],
     count: int,
+    seed: int,
     size: str,
     settings: Mapping[str, Any],
 ) -> Iterator[Preview]:
@@ -126,7 +129,7 @@ def text_diff(
         moved = slerp(z, F.normalize(difference, dim=-1) * length, share)
         return moved, noise[0].expand(len(frames), -1, -1, -1)
 
-    yield from _found(pipeline, [(pixels, z)], settings, latents, [0] * len(frames), size)
+    yield from _found(pipeline, [(pixels, z)], settings, latents, [seed] * len(frames), size)
 
 
 def inpaint(

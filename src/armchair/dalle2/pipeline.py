@@ -111,11 +111,18 @@ class Dalle2:
         )
 
     def interpolate(
-        self, a: Image.Image, b: Image.Image, frames: Sequence[int], count: int, size: str, **options: Any
+        self,
+        a: Image.Image,
+        b: Image.Image,
+        frames: Sequence[int],
+        count: int,
+        seed: int,
+        size: str,
+        **options: Any,
     ) -> Iterator[Preview]:
         """See `edits.interpolate`."""
         settings = {**self.operation_defaults["interpolate"], **options}
-        return edits.interpolate(self, a, b, frames, count, size, settings)
+        return edits.interpolate(self, a, b, frames, count, seed, size, settings)
 
     def text_diff(
         self,
@@ -124,12 +131,13 @@ class Dalle2:
         target: str,
         frames: Sequence[int],
         count: int,
+        seed: int,
         size: str,
         **options: Any,
     ) -> Iterator[Preview]:
         """See `edits.text_diff`."""
         settings = {**self.operation_defaults["text_diff"], **options}
-        return edits.text_diff(self, image, source, target, frames, count, size, settings)
+        return edits.text_diff(self, image, source, target, frames, count, seed, size, settings)
 
     def inpaint(
         self,

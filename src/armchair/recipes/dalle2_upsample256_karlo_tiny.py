@@ -3,8 +3,8 @@ picture itself, from a small picture that is not rounded.
 
 Run      armchair train dalle2_upsample256_karlo_tiny --data PATH
 Needs    a folder of pictures of 256 px and more
-Takes    60 updates of 2 crops of each of 16 pictures
-Reaches  edges a little sharper than bicubic ones: it shows that the path works, not what the network can do
+Takes    60 updates of 16 pictures
+Reaches  less than bicubic enlarging: it shows that the path works, not what the network can do
 """
 
 from armchair.nn.unet import LevelSpec, UNetConfig
@@ -32,7 +32,6 @@ def recipe() -> Recipe:
                 rounded=False,
             ),
             crop=0.125,
-            crops=2,
             storage="float16",
         ),
         steps=60,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
 import os
 import re
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -37,27 +40,36 @@ def parse(text: str, offline: bool = False) -> tuple[str, str]:
 
 
 def fetch(name: str, revision: str, offline: bool = False) -> Path:
-    """The folder of a repository's files in the hub's cache, downloaded where they are not there. Raises
-    ArmchairError: not there, no network, a licence that asks for acceptance.
+    """The folder of a repository's files in the hub's cache, downloaded where they are not there; without a
+    network, what is there. Raises ArmchairError: not there, a download that ends early, a licence that asks
+    for acceptance.
     """
     hub = _hub()
     errors: Any = importlib.import_module("huggingface_hub.errors")
+    network: Any = errors.HfHubHTTPError.__bases__[0]  # of the client that the hub's library is built on
     offline = offline or bool(hub.constants.HF_HUB_OFFLINE)
+    why = "and nothing may be fetched offline"
     try:
         patterns = [*WANTED, *TORCH]
         if not offline:
-            names = [file.rfilename for file in hub.HfApi().model_info(name, revision=revision).siblings]
-            patterns = WANTED if any(file.endswith(".safetensors") for file in names) else patterns
-        return Path(
-            hub.snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=patterns,
-                ignore_patterns=UNWANTED,
-                cache_dir=_cache(hub),
-                local_files_only=offline,
+            try:
+                names = [file.rfilename for file in hub.HfApi().model_info(name, revision=revision).siblings]
+                patterns = WANTED if any(file.endswith(".safetensors") for file in names) else patterns
+            except network as error:
+                if isinstance(error, errors.HfHubHTTPError):  # the hub answers
+                    raise
+                offline, why = True, f"and it cannot be fetched: {error}"
+        with _silent():
+            return Path(
+                hub.snapshot_download(
+                    name,
+                    revision=revision,
+                    allow_patterns=patterns,
+                    ignore_patterns=UNWANTED,
+                    cache_dir=_cache(hub),
+                    local_files_only=offline,
+                )
             )
-        )
     except errors.GatedRepoError as error:
         raise BadInput(
             f"{name} gives its weights to those who accepted its licence: accept it at "
@@ -67,8 +79,9 @@ def fetch(name: str, revision: str, offline: bool = False) -> Path:
         raise BadInput(f"{name} has no revision {revision}") from error
     except errors.RepositoryNotFoundError as error:
         raise BadInput(f"the hub has no {name}, or it is private: `hf auth login` signs in") from error
-    except (errors.LocalEntryNotFoundError, errors.CachedRepoTreeNotFoundError, OSError) as error:
-        why = "and nothing may be fetched offline" if offline else f"and it cannot be fetched: {error}"
+    except (errors.LocalEntryNotFoundError, errors.CachedRepoTreeNotFoundError, OSError, network) as error:
+        if not offline:
+            why = f"and it cannot be fetched: {str(error).splitlines()[0]}"
         raise ArmchairError(f"{name}@{revision[:12]} is not in the hub's cache, {why}") from error
 
 
@@ -100,6 +113,18 @@ def _stands_at(name: str, branch: str, offline: bool) -> str | None:
             return None
     reference = _cache(hub) / f"models--{name.replace('/', '--')}" / "refs" / branch
     return reference.read_text().strip() if reference.is_file() else None
+
+
+@contextlib.contextmanager
+def _silent() -> Generator[None]:
+    """Without the library's own lines about a download: what ends it is said in ours."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _cache(hub: Any) -> Path:
