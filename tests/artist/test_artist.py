@@ -94,6 +94,8 @@ def test_stream_ends_with_the_picture(shipped: Path):
         ({"seed": 2**63}, "seed is"),
         ({"size": "17x16"}, "toy does not draw 17x16; it draws 16x16, 8x8"),
         ({"size": "big"}, "WIDTHxHEIGHT"),
+        ({"size": (16, 16)}, r"\(16, 16\) is not WIDTHxHEIGHT"),
+        ({"expand": 3}, "the writer is 3, not text"),
         ({"steps": 5}, "toy has no option 'steps'.*guidance, temperature, top_k"),
         ({"temprature": 1.0}, "Did you mean 'temperature'"),
         ({"guidance": float("nan")}, "guidance is nan"),
@@ -156,6 +158,14 @@ def test_redo_finds_the_bundle_by_its_hash(shipped: Path, tmp_path: Path, toy: M
     assert same_pixels(redo(picture.recipe, model=tmp_path / "gone").image, picture.image)
     with pytest.raises(BadInput, match="no digest"):
         redo({"operation": "generate"})
+
+
+def test_a_picture_prints_short(shipped: Path, tmp_path: Path):
+    """A recipe may hold the picture that it started from: in a notebook, pages of base64."""
+    start = tmp_path / "start.png"
+    Image.new("RGB", (16, 16), "red").save(start)
+    picture = armchair.load("toy").complete(start, "x", seed=7)[0]
+    assert "source" in picture.recipe and len(repr(picture)) < 300 and "seed=7" in repr(picture)
 
 
 def test_recipes_do_not_tell_the_user_name(

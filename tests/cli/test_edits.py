@@ -57,6 +57,11 @@ def surroundings_of_a_person(home: Path, tmp_path: Path, monkeypatch: pytest.Mon
             ["probe", "a.png", "--components", "2,12", "--seed", "1"],
             ["1-a-from-components-02.png", "1-a-from-components-12.png", "1-a-from-components-strip.png"],
         ),
+        (
+            ["probe", "a.png", "--components", "2,12", "--seed", "1", "--n", "2"],
+            [f"{seed}-a-from-components-{count}.png" for seed in (1, 2) for count in ("02", "12")]
+            + ["1-a-from-components-strip.png"],
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -70,6 +75,25 @@ def test_frames_and_a_strip(arguments: list[str], names: list[str], capsys: Capt
             assert getattr(image, "n_frames", 1) >= 2 or not name.endswith(".gif")
     assert main(arguments) == 0, "a second time beside the first"
     assert len(list(Path("out").iterdir())) == 2 * len(names)
+
+
+def test_the_options_of_every_drawing_command(capsys: Capture):
+    """DESIGN 4: scripts give each of them the same options, also where frames are what is counted."""
+    options = ["--model", "dalle2", "--n", "2", "--seed", "4", "--size", "16x16", "--steps", "1"]
+    options += ["--guidance", "1", "--device", "cpu", "--dtype", "float32", "--out", "o", "--json"]
+    picture(1).resize((10, 10)).save("small.png")
+    for start in (
+        ["generate", "a dog"],
+        ["vary", "a.png"],
+        ["blend", "a.png", "b.png"],
+        ["textdiff", "a.png", "--source", "red", "--target", "green"],
+        ["inpaint", "a.png", "mask.png", "a dog"],
+        ["outpaint", "small.png", "a dog"],
+        ["probe", "a.png", "--components", "12"],
+    ):
+        assert main([*start, *options]) == 0, (start, capsys.readouterr().err)
+        rows = json.loads(capsys.readouterr().out)
+        assert len(rows) == 2 and rows[0]["seed"] == 4 and rows[0]["size"] == "16x16", start
 
 
 def test_json_has_the_shape_of_generate(capsys: Capture):

@@ -63,6 +63,14 @@ def test_chat_reads_a_script(shipped: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert run("chat", "--model", "toy", "--out", "story", "--json") == 0
     row = json.loads(capsys.readouterr().out)[0]
     assert (row["prompt"], row["seed"], row["action"]) == ("a blue cat", 3, "change")
+    assert {"path", "revised_prompt", "size", "seconds"} <= set(row) and row["size"] == "16x16"
+
+
+def test_chat_refuses_before_the_first_turn(shipped: Path, capsys: Capture):
+    """A size that the model does not draw would fail at every turn."""
+    for option, words in ((("--size", "10x10"), "it draws 16x16"), (("--steps", "3"), "no option 'steps'")):
+        assert run("chat", "--model", "toy", *option) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_recaption(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture):

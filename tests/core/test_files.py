@@ -53,6 +53,11 @@ def test_write_new_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "a").read_bytes() == b"1"
     assert (tmp_path / "b").read_bytes() == b"3"
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+    assert [files.write_beside(tmp_path / "c.png", b"4").name for _ in range(3)] == [
+        "c.png",
+        "c-2.png",
+        "c-3.png",
+    ]
 
 
 def test_new_folder_appears_whole_or_not_at_all(tmp_path: Path):

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -76,6 +77,8 @@ def test_missing_and_folders(tmp_path: Path):
         open_image(tmp_path / "no.png")
     with pytest.raises(BadInput, match="is a folder"):
         open_image(tmp_path)
+    with pytest.raises(BadInput, match="a picture is a path or a PIL image, not NoneType"):
+        open_image(cast(Any, None))
 
 
 def test_a_large_but_not_absurd_picture_is_refused_before_decoding():
@@ -153,7 +156,7 @@ def test_keep_mask_refuses():
 def test_sizes():
     """WIDTHxHEIGHT in pixels, and nothing else."""
     assert parse_size("64x32") == (64, 32)
-    for wrong in ("64", "64x", "0x64", "-1x5", "64 x 64 px", ""):
+    for wrong in ("64", "64x", "0x64", "-1x5", "64 x 64 px", "", 64, (64, 64)):
         with pytest.raises(BadInput, match="WIDTHxHEIGHT"):
             parse_size(wrong)
 

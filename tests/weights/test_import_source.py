@@ -201,6 +201,30 @@ def test_what_is_not_in_the_cache(repository: Path, tmp_path: Path):
     refused("hub:owner", tmp_path / "out", "is not hub:owner/name@revision", offline=True)
 
 
+def test_without_a_network_the_cache_is_enough(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A pinned revision that is there needs no server; the client's own error for a server that cannot be
+    reached, which is no OSError, once ended the import as unexpected.
+    """
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: SimpleNamespace(model_info=unreachable))
+    bundle = import_weights(f"hub:owner/name@{REVISION}", tmp_path / "a")
+    assert bundle.trained["imported"]["revision"] == REVISION
+    refused(
+        f"hub:owner/name@{OTHER}", tmp_path / "out", "not in the hub's cache", "cannot be fetched: no way"
+    )
+
+
+def unreachable(*_: Any, **__: Any) -> None:
+    """What the hub's client raises below its own errors."""
+    from huggingface_hub import errors
+
+    raise errors.HfHubHTTPError.__bases__[0]("no way")
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -227,6 +251,18 @@ def test_what_the_hub_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, e
     )
     monkeypatch.setattr(hub, "_hub", lambda: client)
     refused(f"hub:owner/name@{REVISION}", tmp_path / "out", words)
+
+
+def test_a_download_that_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The server is there, and goes away between two files."""
+    pytest.importorskip("huggingface_hub", reason="the extra hub")
+    client = SimpleNamespace(
+        HfApi=lambda: SimpleNamespace(model_info=lambda *_, **__: SimpleNamespace(siblings=[])),
+        snapshot_download=unreachable,
+        constants=SimpleNamespace(HF_HUB_OFFLINE=False, HF_HUB_CACHE=str(tmp_path / "hub")),
+    )
+    monkeypatch.setattr(hub, "_hub", lambda: client)
+    refused(f"hub:owner/name@{REVISION}", tmp_path / "out", "it cannot be fetched: no way")
 
 
 def response() -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 from torch import Tensor
 
 import armchair
@@ -295,6 +296,11 @@ def test_without_an_image_tower(tmp_path: Path, karlo: Bundle):
     assert alone.operations == {"generate"}
     with pytest.raises(Unsupported, match="import it again with --clip"):
         _ = alone.pipeline.embedder.image_size  # type: ignore[attr-defined]
+    picture = Image.new("RGB", (64, 64))
+    with pytest.raises(Unsupported, match="cannot do variations: .* import it again with --clip"):
+        alone.variations(picture)
+    with pytest.raises(Unsupported, match="cannot do inpaint: a decoder of Karlo's form is not shown"):
+        alone.inpaint(picture, picture, "cat")
     whole = import_weights(str(folder), tmp_path / "whole", options=Options(clip=tmp_path / "image_encoder"))
     same(whole, karlo, "logit_scale")
     assert whole.trained["imported"]["others"]["clip"]["files"]

@@ -106,6 +106,14 @@ class Artist:
     def operations(self) -> frozenset[str]:
         return self.pipeline.operations
 
+    @property
+    def writing(self) -> str | None:
+        """The language in which prompts are written out: English for a model that reads no Korean, None for
+        that of the prompt.
+        """
+        spoken = self.pipeline.languages
+        return "en" if spoken and "ko" not in spoken else None
+
     def generate(
         self,
         prompt: str,
@@ -148,15 +156,24 @@ class Artist:
         return pictures(self.draw(job))
 
     def stream(
-        self, prompt: str, *, n: int = 1, seed: int | None = None, size: str | None = None, **options: Any
+        self,
+        prompt: str,
+        *,
+        n: int = 1,
+        seed: int | None = None,
+        size: str | None = None,
+        expand: str | None = None,
+        revised: str | None = None,
+        **options: Any,
     ) -> Iterator[Preview]:
         """The previews of `generate`, as the pictures come into being; the last one is the pictures
-        themselves.
+        themselves. It takes what `generate` takes, but for rerank, with which no picture is chosen before
+        the end.
 
         Preview: index 0 .. total - 1, total, images (B, 3, H, W) float 0..1. More than 8 pictures come in
         groups.
         """
-        job = self.job(prompt, n=n, seed=seed, size=size, options=options)
+        job = self.job(prompt, n=n, seed=seed, size=size, expand=expand, revised=revised, options=options)
         return (event for event in self.draw(job) if isinstance(event, Preview))
 
     def complete(
@@ -438,12 +455,10 @@ class Artist:
         return pictures(self.draw(job))
 
     def _written_out(self, prompt: str, writer: str) -> str | None:
-        """What is drawn in place of a prompt, in English where the model reads no Korean; None: the prompt.
+        """What is drawn in place of a prompt, in the language of `writing`; None: the prompt.
         A function of the prompt alone, so that a picture is the same beside any others.
         """
-        spoken = self.pipeline.languages
-        language = "en" if spoken and "ko" not in spoken else None
-        found = write_out(prompt, writer, language=language, device=str(self.device))
+        found = write_out(prompt, writer, language=self.writing, device=str(self.device))
         if found.note is not None:
             log.warning(found.note)
         return found.text
@@ -464,8 +479,10 @@ class Artist:
             self._unsupported(operation)
 
     def _unsupported(self, operation: str) -> NoReturn:
-        able = kinds_that(operation)
-        if able:
+        able, lacking = kinds_that(operation), getattr(self.pipeline, "lacking", {})
+        if operation in lacking:
+            remedy = lacking[operation]
+        elif able:
             remedy = f"{', '.join(able)} can: give --model or load() one of those"
         else:
             system = LATER.get(operation, "another system")

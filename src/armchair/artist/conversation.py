@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from armchair.artist.check import check_prompt, check_seed
+from armchair.artist.check import check_options, check_prompt, check_seed, check_size
 from armchair.artist.expansion import BUILTIN, OFF, check_writer, rewrite, write_out
 from armchair.core.errors import BadInput
 from armchair.core.files import clear_errors, write_bytes
@@ -64,7 +64,7 @@ class Turn:
     action: str  # new, change, again, seed or undo
     scene: Scene
     path: str | None  # the picture's file, relative to the conversation's folder
-    picture: Picture | None = None  # None for an undone turn, whose picture is on disk
+    picture: Picture | None = None  # None where it is on disk alone, from before the conversation went on
 
 
 class Conversation:
@@ -81,14 +81,17 @@ class Conversation:
         options: Mapping[str, Any] | None = None,
     ):
         """expand: who writes prompts out; None is the builtin writer where the model was trained on long
-        captions (its pipeline says `expands`), else nobody. options: of the model's drawing.
+        captions (its pipeline says `expands`), else nobody. size, options: as in `Artist.generate`.
 
-        Raises BadInput for a wrong seed or writer, and for a folder with a damaged transcript.
+        Raises BadInput for a wrong seed, writer, size or option, and for a folder with a damaged transcript.
         """
         self.artist, self.folder = artist, folder
         usual = BUILTIN if getattr(artist.pipeline, "expands", False) else OFF
         self.expand = check_writer(usual if expand is None else expand)
-        self.size, self.options = size, {} if options is None else dict(options)
+        self.size = check_size(size, artist.sizes, artist.name)
+        self.options = check_options(
+            {} if options is None else options, artist.pipeline.defaults, artist.name
+        )
         self.turns: list[Turn] = [] if folder is None else _resumed(folder)
         self.states: list[Turn] = []  # the turns that an undo goes back through, the present one last
         for turn in self.turns:
@@ -120,7 +123,8 @@ class Conversation:
                 raise BadInput(f"{said!r}: there is no picture yet; say what to draw")
             scene = replace(self.scene, seed=seed)
         else:
-            scene, action = self._next(said)
+            language, device = self.artist.writing, str(self.artist.device)
+            scene, action = following(self.scene, said, self.expand, language, self.seed, device)
         drawn = self.artist.job(
             scene.prompt,
             revised=scene.revised_prompt,
@@ -142,31 +146,11 @@ class Conversation:
             Turn(number=number, said=said, action=action, scene=scene, path=path, picture=picture)
         )
 
-    def _next(self, said: str) -> tuple[Scene, str]:
-        """The scene after a request, and whether it is new or changed."""
-        scene, language = self.scene, self._language()
-        if scene is None or is_new(said, read(scene.prompt)):
-            found = write_out(said, self.expand, language=language, device=str(self.artist.device))
-            self._tell(found.note)
-            return Scene(core=said, revised_prompt=found.text, seed=self.seed), "new"
-        core, extra = changed(scene.core, scene.extra, said)
-        before = scene.prompt if scene.revised_prompt is None else scene.revised_prompt
-        found = rewrite(before, said, self.expand, language=language, device=str(self.artist.device))
-        self._tell(found.note)
-        return Scene(core=core, extra=extra, revised_prompt=found.text, seed=self.seed), "change"
-
-    def _language(self) -> str | None:
-        """Of what is written out: English for a model that reads no Korean."""
-        spoken = self.artist.pipeline.languages
-        return "en" if spoken and "ko" not in spoken else None
-
     def _undone(self, said: str) -> Turn:
         if len(self.states) < 2:
             raise BadInput(f"{said!r}: there is nothing before this to go back to")
         before = self.states[-2]
-        return Turn(
-            number=len(self.turns) + 1, said=said, action="undo", scene=before.scene, path=before.path
-        )
+        return replace(before, number=len(self.turns) + 1, said=said, action="undo")
 
     def _keep(self, turn: Turn) -> Turn:
         """On disk first: a turn that is not in the transcript was not made."""
@@ -187,9 +171,23 @@ class Conversation:
         else:
             self.states.append(turn)
 
-    def _tell(self, note: str | None) -> None:
-        if note is not None:
-            log.warning(note)
+
+def following(
+    scene: Scene | None, said: str, expand: str, language: str | None, seed: int = 0, device: str = "auto"
+) -> tuple[Scene, str]:
+    """The scene after a request, and whether it is "new" or a "change". scene: before it, None at the
+    beginning; expand, language: as in `write_out`.
+    """
+    if scene is None or is_new(said, read(scene.prompt)):
+        action, core, extra = "new", said, ""
+        found = write_out(said, expand, language=language, device=device)
+    else:
+        action, (core, extra) = "change", changed(scene.core, scene.extra, said)
+        before = scene.prompt if scene.revised_prompt is None else scene.revised_prompt
+        found = rewrite(before, said, expand, language=language, device=device)
+    if found.note is not None:
+        log.warning(found.note)
+    return Scene(core=core, extra=extra, revised_prompt=found.text, seed=seed), action
 
 
 def changed(core: str, extra: str, request: str) -> tuple[str, str]:
@@ -212,15 +210,9 @@ def settled(requests: Sequence[str], expand: str = OFF, language: str | None = N
             if len(scenes) < 2:
                 raise BadInput(f"{said!r}: there is nothing before this to go back to")
             scenes.pop()
-        elif not scenes or is_new(said, read(scenes[-1].prompt)):
-            text = write_out(said, expand, language=language).text
-            scenes.append(Scene(core=said, revised_prompt=text, seed=0))
         else:
-            last = scenes[-1]
-            core, extra = changed(last.core, last.extra, said)
-            before = last.prompt if last.revised_prompt is None else last.revised_prompt
-            text = rewrite(before, said, expand, language=language).text
-            scenes.append(Scene(core=core, extra=extra, revised_prompt=text, seed=0))
+            scene, _ = following(scenes[-1] if scenes else None, said, expand, language)
+            scenes.append(scene)
     if not scenes:
         raise BadInput("the conversation is empty; say what to draw")
     return scenes[-1]

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -132,16 +132,20 @@ def chat(
     seed: int | None = None,
     folder: str | Path | None = None,
     expand: str | None = None,
+    size: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    **options: Any,
 ) -> Conversation:
     """Draw in a conversation: `.say("a cat")`, `.say("make it red")`, `.say("undo")`.
 
     folder: where the transcript and every picture go; one that holds a transcript is gone on with. seed: of
-    all its pictures, None a random one. expand: None is what the model likes best.
+    all its pictures, None a random one. expand: None is what the model likes best. size and options: as in
+    `Artist.generate`.
     """
     from armchair.artist.artist import load
     from armchair.artist.conversation import Conversation
 
     artist = load(model, device=device, dtype=dtype)
-    return Conversation(artist, seed=seed, folder=None if folder is None else Path(folder), expand=expand)
+    place = None if folder is None else Path(folder)
+    return Conversation(artist, seed=seed, folder=place, expand=expand, size=size, options=options)

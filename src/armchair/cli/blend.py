@@ -44,4 +44,4 @@ def command(
     artist = loaded(model, device, dtype, lora)
     chosen = {"steps": steps, "guidance": guidance}
     job = interpolate_job(artist, *pictures, frames=frames, seed=seed, size=size, options=chosen)
-    draw(artist, job, out, as_json, label=f"{image_a.stem} to {image_b.stem}", gif=True)
+    draw(artist, [job], out, as_json, label=f"{image_a.stem} to {image_b.stem}", gif=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,8 @@ def command(
         int | None, typer.Option(metavar="S", help="Of all pictures. [default: random, or the transcript's]")
     ] = None,
     size: o.Size = None,
+    steps: o.Steps = None,
+    guidance: o.Guidance = None,
     expand: Annotated[
         str | None,
         typer.Option(metavar="off|builtin|LLM", help="Who writes prompts out. [default: the model's habit]"),
@@ -51,8 +54,10 @@ def command(
     from armchair.artist.language import chat
     from armchair.core.errors import ArmchairError
 
-    conversation = chat(model, seed=seed, folder=out, expand=expand, device=device, dtype=dtype)
-    conversation.size = size
+    conversation = chat(
+        model, seed=seed, folder=out, expand=expand, size=size, device=device, dtype=dtype,
+        steps=steps, guidance=guidance,
+    )  # fmt: skip
     if conversation.turns:
         last = conversation.turns[-1]
         note(f"going on after turn {last.number}: {last.scene.prompt}")
@@ -62,6 +67,7 @@ def command(
             continue
         if said.lower() in QUIT:
             break
+        start = time.perf_counter()
         try:
             turn = conversation.say(said)
         except ArmchairError as error:
@@ -74,6 +80,8 @@ def command(
                 "seed": turn.scene.seed,
                 "prompt": turn.scene.prompt,
                 "revised_prompt": turn.scene.revised_prompt,
+                "size": conversation.size,
+                "seconds": round(time.perf_counter() - start, 3),
                 "said": turn.said,
                 "action": turn.action,
             }

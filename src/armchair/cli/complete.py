@@ -61,4 +61,4 @@ def command(
         "top_p": top_p,
     }
     job = artist.complete_job(picture, prompt, keep_rows=keep_rows, n=n, seed=seed, size=size, options=chosen)
-    draw(artist, job, out, as_json)
+    draw(artist, [job], out, as_json)

@@ -37,7 +37,7 @@ def command(
 
     from armchair.cli.drawing import check_folder
     from armchair.cli.out import line, progress, show_json
-    from armchair.core.files import write_new
+    from armchair.core.files import write_beside
     from armchair.data.check import check
 
     check_folder(out)
@@ -52,10 +52,7 @@ def command(
     buffer = io.BytesIO()
     report.sheet.save(buffer, format="PNG")
     name = Path(path.rstrip("/")).name or "data"
-    sheet, count = out / f"{name}-check.png", 1
-    while not write_new(sheet, buffer.getvalue()):
-        count += 1
-        sheet = out / f"{name}-check-{count}.png"
+    sheet = write_beside(out / f"{name}-check.png", buffer.getvalue())
     if as_json:
         show_json({**report.to_json(), "sheet": str(sheet)})
         return

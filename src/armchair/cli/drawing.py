@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from armchair.cli.out import line, line_above, progress, show_json
 from armchair.core.errors import BadInput
-from armchair.core.files import clear_errors, write_new
+from armchair.core.files import clear_errors, write_beside
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,12 +39,12 @@ def strengthened(text: str) -> tuple[str, float]:
 
 
 def draw(
-    artist: Artist, job: Job, out: Path, as_json: bool, label: str | None = None, gif: bool = False
+    artist: Artist, jobs: Sequence[Job], out: Path, as_json: bool, label: str | None = None, gif: bool = False
 ) -> None:
-    """Draw a job's pictures into a folder, each saved as soon as its batch is done and its path printed.
+    """Draw the pictures of jobs into a folder, each saved as soon as its batch is done and its path printed.
 
     label: what the files are called where no prompt says it; the pictures then also stand side by side in
-    `<seed>-<label>-strip.png`.  gif: and one after another in `<seed>-<label>.gif`.
+    `<seed>-<label>-strip.png`, a row a job.  gif: and one after another in `<seed>-<label>.gif`.
 
     JSON: [{path, seed, prompt, revised_prompt, size, seconds}], seconds being the batch's time over its
     pictures; of a ranked job, the time of all that was drawn over those that were kept.
@@ -56,9 +56,9 @@ def draw(
     images: list[Image.Image] = []
     start, batch = time.perf_counter(), 1
     with progress() as bar:
-        task = bar.add_task("drawing", total=job.count)
+        task = bar.add_task("drawing", total=sum(job.count for job in jobs))
         spent = 0.0
-        for event in artist.draw(job):
+        for job, event in ((one, event) for one in jobs for event in artist.draw(one)):
             if not isinstance(event, Picture):
                 batch = event.count if event.count else job.count
                 bar.update(task, completed=len(rows) + batch * (event.index + 1) / event.total)
@@ -81,9 +81,10 @@ def draw(
                     "seconds": round(spent / batch, 3),
                 }
             )
-            if len(rows) % batch == 0:
-                start = time.perf_counter()
-    more = [] if label is None else together(images, out / file_name(job.seeds[0], label), gif)
+            start = time.perf_counter()
+    more: list[Path] = []
+    if label is not None:
+        more = together(images, len(images) // len(jobs), out / file_name(jobs[0].seeds[0], label), gif)
     if as_json:
         show_json(rows)
     else:
@@ -91,12 +92,12 @@ def draw(
             line(path)
 
 
-def together(images: Sequence[Image.Image], path: Path, gif: bool) -> list[Path]:
-    """Pictures side by side in NAME-strip.png and, where asked for, in turn in NAME.gif. path: NAME.png"""
+def together(images: Sequence[Image.Image], columns: int, path: Path, gif: bool) -> list[Path]:
+    """Pictures in rows in NAME-strip.png and, where asked for, in turn in NAME.gif. path: NAME.png"""
     from armchair.core.images import contact_sheet
 
     sheet = io.BytesIO()
-    contact_sheet(images, columns=len(images)).save(sheet, format="PNG")
+    contact_sheet(images, columns).save(sheet, format="PNG")
     files = [(path.with_name(f"{path.stem}-strip.png"), sheet.getvalue())]
     if gif:
         moving = io.BytesIO()
@@ -106,15 +107,6 @@ def together(images: Sequence[Image.Image], path: Path, gif: bool) -> list[Path]
         )
         files.append((path.with_suffix(".gif"), moving.getvalue()))
     return [write_beside(place, data) for place, data in files]
-
-
-def write_beside(path: Path, data: bytes) -> Path:
-    """Write a new file: NAME-2, NAME-3 ... where the name is taken."""
-    place, count = path, 1
-    while not write_new(place, data):
-        count += 1
-        place = path.with_name(f"{path.stem}-{count}{path.suffix}")
-    return place
 
 
 def check_folder(out: Path) -> None:

@@ -101,4 +101,4 @@ def command(
         revised=revised,
         options=chosen,
     )
-    draw(artist, job, out, as_json)
+    draw(artist, [job], out, as_json)

@@ -74,4 +74,4 @@ def command(
         "prior": prior,
     }
     job = inpaint_job(artist, picture, mask, prompt, n=n, seed=seed, size=size, options=chosen)
-    draw(artist, job, out, as_json, label=prompt)
+    draw(artist, [job], out, as_json, label=prompt)

@@ -53,7 +53,10 @@ GuidanceInterval = Annotated[
 ]
 Sampler = Annotated[
     str | None,
-    typer.Option(metavar="ddpm|ddim|dpm|euler|heun", help="The last two for flows. [default: the model's]"),
+    typer.Option(
+        metavar="ddpm|ddim|dpm|euler|heun",
+        help="From noise to picture; euler, heun: flows. [default: the model's]",
+    ),
 ]
 Prior = Annotated[
     str | None, typer.Option(metavar="diffusion|ar|none", help="Which prior of DALL·E 2 to use.")

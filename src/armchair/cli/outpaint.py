@@ -66,4 +66,4 @@ def command(
         "prior": prior,
     }
     job = outpaint_job(artist, picture, prompt, size=to, anchor=anchor, n=n, seed=seed, options=chosen)
-    draw(artist, job, out, as_json, label=prompt)
+    draw(artist, [job], out, as_json, label=prompt)

@@ -16,6 +16,9 @@ def command(
         str, typer.Option(metavar="K,K,...", help="How many principal components are kept.")
     ] = "20,40,80",
     model: o.Model = o.DALLE2,
+    n: Annotated[
+        int, typer.Option(metavar="N", help="How many pictures a count, each from noise of its own, 1 to 64.")
+    ] = 1,
     seed: o.Seed = None,
     size: o.FittingSize = None,
     steps: o.Steps = None,
@@ -33,7 +36,7 @@ def command(
     Example
       armchair probe apple.png --components 5,10,20,40,80
     """
-    from armchair.artist.check import check_components
+    from armchair.artist.check import check_components, check_n
     from armchair.artist.find import find
     from armchair.core.errors import BadInput
     from armchair.core.images import open_image
@@ -42,6 +45,7 @@ def command(
         counts = check_components([int(part) for part in components.split(",")])
     except ValueError:
         raise BadInput(f"components {components!r}: whole numbers, as in 20,40,80") from None
+    check_n(n)
     picture = open_image(image)
     find(model)
     from armchair.artist.edits import probe_job
@@ -49,5 +53,8 @@ def command(
 
     artist = loaded(model, device, dtype, lora)
     chosen = {"steps": steps, "guidance": guidance}
-    job = probe_job(artist, picture, components=counts, seed=seed, size=size, options=chosen)
-    draw(artist, job, out, as_json, label=f"{image.stem} from components")
+    jobs = [
+        probe_job(artist, picture, components=counts, seed=one, size=size, options=chosen)
+        for one in artist.seeds_from(seed, n)
+    ]
+    draw(artist, jobs, out, as_json, label=f"{image.stem} from components")

@@ -55,4 +55,4 @@ def command(
     job = text_diff_job(
         artist, picture, source=source, target=target, frames=frames, seed=seed, size=size, options=chosen
     )
-    draw(artist, job, out, as_json, label=f"{image.stem} to {target}", gif=True)
+    draw(artist, [job], out, as_json, label=f"{image.stem} to {target}", gif=True)

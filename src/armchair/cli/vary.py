@@ -47,4 +47,4 @@ def command(
     artist = loaded(model, device, dtype, lora)
     chosen = {"eta": eta, "steps": steps, "guidance": guidance}
     job = variations_job(artist, picture, n=n, seed=seed, size=size, options=chosen)
-    draw(artist, job, out, as_json, label=f"like {image.stem}")
+    draw(artist, [job], out, as_json, label=f"like {image.stem}")

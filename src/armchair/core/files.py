@@ -65,6 +65,16 @@ def write_new(path: str | Path, data: bytes) -> bool:
     return True
 
 
+def write_beside(path: str | Path, data: bytes) -> Path:
+    """Write a new file and return where: NAME-2, NAME-3 ... where the name is taken."""
+    path = Path(path)
+    place, count = path, 1
+    while not write_new(place, data):
+        count += 1
+        place = path.with_name(f"{path.stem}-{count}{path.suffix}")
+    return place
+
+
 def write_json(path: str | Path, obj: Any) -> Path:
     """Write JSON durably, indented, Hangul as Hangul, with a final newline."""
     return write_bytes(path, dump_json(obj))

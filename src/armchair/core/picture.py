@@ -13,7 +13,7 @@ from typing import Any, cast
 from PIL import Image, PngImagePlugin
 
 from armchair.core.errors import BadInput
-from armchair.core.files import write_new
+from armchair.core.files import write_beside
 from armchair.core.images import open_image
 
 KEY = "armchair"  # the PNG text chunk that holds the recipe as JSON
@@ -49,12 +49,7 @@ class Picture:
             path = path / file_name(self.seed, self.prompt)
         if path.suffix.lower() != ".png":
             raise BadInput(f"{path}: pictures are saved as .png, which carries their recipe")
-        data = self.png()
-        place, count = path, 1
-        while not write_new(place, data):
-            count += 1
-            place = path.with_name(f"{path.stem}-{count}{path.suffix}")
-        return place
+        return write_beside(path, self.png())
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:

@@ -15,6 +15,11 @@ from armchair.clip.text import keep_of, tokens_of
 from armchair.core.errors import Unsupported
 from armchair.text.tokenizer import AnyBPE
 
+NO_TOWER = (
+    "this bundle was imported without CLIP's image tower, which reads pictures: import it again with --clip, "
+    "a folder that has it"
+)
+
 
 class Embedder(nn.Module):
     """CLIP and its tokenizer. B pictures or texts, Z numbers of an embedding, L places, W the text tower's
@@ -37,10 +42,7 @@ class Embedder(nn.Module):
     def image_size(self) -> int:
         """Pixels per side that the image tower reads. Raises Unsupported where there is none."""
         if isinstance(self.clip, ClipText):
-            raise Unsupported(
-                "this bundle was imported without CLIP's image tower, which reads pictures: import it again "
-                "with --clip, a folder that has it"
-            )
+            raise Unsupported(NO_TOWER)
         return self.clip.config.image_size
 
     @torch.no_grad()

@@ -22,7 +22,7 @@ from armchair.dalle2.clip_decoder import ClipDecoder
 from armchair.dalle2.config import ClipDecoderConfig
 from armchair.dalle2.decoder import Decoder
 from armchair.dalle2.drawing import Drawn, clip_conditions_of, conditions_of, denoiser_of
-from armchair.dalle2.embed import Embedder
+from armchair.dalle2.embed import NO_TOWER, Embedder
 from armchair.dalle2.parts import parts_of, tokenizer
 from armchair.dalle2.prior import Prior, Words
 from armchair.diffusion.drawing import sample
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 PRIORS = {"diffusion": "prior", "ar": "ar_prior"}  # word of --prior -> component
 READING = frozenset({"variations", "interpolate", "text_diff", "probe"})  # operations that read a picture
 PAINTING = frozenset({"inpaint", "outpaint"})  # operations for a decoder that is shown what is known
+NOT_SHOWN = "a decoder of Karlo's form is not shown what is known of a picture; the shipped dalle2's is"
 
 # the paper's: 250 ancestral steps with the learned variance, 64 of the prior (appendix C), no guidance
 PLAIN: dict[str, Any] = {
@@ -80,10 +81,12 @@ class Dalle2:
         given = {} if defaults is None else defaults
         self.defaults: Mapping[str, Any] = {**PLAIN, "prior": prior, **given}
         self.operation_defaults = edits.defaults_of(self.defaults, inverting=not self.through_clip)
+        self.lacking: dict[str, str] = {}  # what this bundle cannot do -> why
         if self.through_clip:
-            self.operations = self.operations - PAINTING
+            self.lacking |= dict.fromkeys(PAINTING, NOT_SHOWN)
         if not isinstance(parts.config("clip"), ClipConfig):
-            self.operations = self.operations - READING
+            self.lacking |= dict.fromkeys(READING, NO_TOWER)
+        self.operations = self.operations - self.lacking.keys()
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> Dalle2:

@@ -50,6 +50,7 @@ class Pipeline(Protocol):
     languages: Sequence[str]
     defaults: Mapping[str, Any]  # every option that it takes, with the value used when none is given
     # Where operations has more than generate and complete: `operation_defaults`, name -> its own such table.
+    # Where a bundle can do less than its kind: `lacking`, operation -> why.
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> Pipeline: ...

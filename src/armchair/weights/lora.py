@@ -6,6 +6,7 @@ W + strength alpha / rank (up down). The key tables of importing say where such 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from armchair.core.files import sha256
 from armchair.core.tensorfile import lazy
 from armchair.weights.tables import latent as latent_tables
 from armchair.weights.tables import unet as unet_tables
-from armchair.weights.tables.keys import Fill, Table, Unfit, patch, revert, under
+from armchair.weights.tables.keys import Fill, Table, Unfit, patch, revert, under, unpublished
 
 SHOWN = 4  # names that an error lists
 SUFFIXES = {  # end of a key, the longest first -> which of the pair it is
@@ -135,18 +136,21 @@ def _layer(name: str) -> str:
 def apply(pipeline: Any, bundle: Bundle, lora: Lora, strength: float = 1.0) -> None:
     """Let a pipeline's networks take up the changes when they are loaded, or at once.
 
-    Raises Unsupported for a bundle that takes none, Unfit for a file whose layers are not those of the
-    bundle's networks.
+    Raises BadInput for a strength that is no number, Unsupported for a bundle that takes none, Unfit for a
+    file whose layers are not those of the bundle's networks.
     """
+    if not math.isfinite(strength):
+        raise BadInput(f"--lora {lora.path}: the strength {strength} is no number, as 0.8 is")
     targets = TARGETS.get(bundle.kind, ())
     held = [target for target in targets if target.component in bundle.components]
     if not held:
         raise Unsupported(f"a {bundle.kind} bundle takes no LoRA; bundles of kind {', '.join(TARGETS)} do")
     left = dict(lora.changes)
     for target in held:
-        names = _names(target, bundle)
+        own = [layer for layer in left if layer.startswith(target.start)]
+        names = _names(target, bundle) if own else {}
         found: dict[str, Change] = {}
-        for layer in [layer for layer in left if layer.startswith(target.start)]:
+        for layer in own:
             inner = layer.removeprefix(target.start)
             if inner.startswith(FLAT):
                 inner = inner.removeprefix(FLAT).removeprefix("text_model_")
@@ -164,7 +168,9 @@ def apply(pipeline: Any, bundle: Bundle, lora: Lora, strength: float = 1.0) -> N
 
 
 def _names(target: Target, bundle: Bundle) -> dict[str, str]:
-    """A published layer's name, and the same with underscores in place of dots -> the key of its weight."""
+    """A published layer's name, and the same with underscores in place of dots -> the key of its weight.
+    Raises Unsupported for a network that is not of the published form.
+    """
     shapes = bundle.home(target.component)[2].tensors
     start = _inside(target)
     own = {
@@ -172,7 +178,13 @@ def _names(target: Target, bundle: Bundle) -> dict[str, str]:
         for name, shape in shapes.items()
         if name.startswith(start)
     }
-    wanted = {name: value for name, value in own.items() if _has_row(target.table, name)}
+    wanted = {name: value for name, value in own.items() if not _filled(target.table, name)}
+    strange = unpublished(target.table, wanted)
+    if strange is not None:
+        raise Unsupported(
+            f"LoRA files are for networks of published forms, and {bundle.name}'s {target.component} has "
+            f"{start}{strange}, which they have not: take an imported model"
+        )
     keys = [key for key in revert(target.table, wanted) if key.endswith(".weight")]
     layers = {key.removesuffix(".weight"): key for key in keys}
     return {**{layer.replace(".", "_"): key for layer, key in layers.items()}, **layers}
@@ -183,9 +195,9 @@ def _inside(target: Target) -> str:
     return "unet." if target.component in ("decoder", "latent") else ""
 
 
-def _has_row(table: Table, name: str) -> bool:
-    """Whether a tensor of ours is a published one, and not filled in."""
-    return not any(isinstance(entry, Fill) and entry.ours == name for entry in table)
+def _filled(table: Table, name: str) -> bool:
+    """Whether a tensor of ours is one that published networks do not have."""
+    return any(isinstance(entry, Fill) and entry.ours == name for entry in table)
 
 
 def _changer(target: Target, changes: Mapping[str, Change], strength: float, path: Path) -> Any:

@@ -81,7 +81,7 @@ def fetch(name: str, revision: str, offline: bool = False) -> Path:
         raise BadInput(f"the hub has no {name}, or it is private: `hf auth login` signs in") from error
     except (errors.LocalEntryNotFoundError, errors.CachedRepoTreeNotFoundError, OSError, network) as error:
         if not offline:
-            why = f"and it cannot be fetched: {str(error).splitlines()[0]}"
+            why = f"and it cannot be fetched: {' '.join(str(error).split())[:200]}"
         raise ArmchairError(f"{name}@{revision[:12]} is not in the hub's cache, {why}") from error
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from armchair.core.bundle import Bundle, Component, Streamed, save_bundle
-from armchair.core.errors import BadInput
+from armchair.core.bundle import MANIFEST, Bundle, Component, Streamed, save_bundle
+from armchair.core.errors import BadInput, Unsupported
 from armchair.core.tensorfile import Lazy
 from armchair.weights.importing import clip, compvis, dvae, karlo, latent, unclip
 from armchair.weights.importing.plan import Format, Options, Plan
@@ -28,6 +28,11 @@ FORMATS: tuple[Format, ...] = (
     *clip.FORMATS,
 )
 UNKNOWN = "unknown: ask where these weights come from"
+NAMED = (  # where a folder says what its model is
+    ("model_index.json", "_class_name"),
+    ("config.json", "_class_name"),
+    ("config.json", "model_type"),
+)
 
 
 def import_weights(
@@ -59,7 +64,10 @@ def import_weights(
             raise BadInput(
                 f"--{name} {value} says nothing about {found.name}, as which {source.name} was known"
             )
-    plan = found.plan(source, chosen)
+    try:
+        plan = found.plan(source, chosen)
+    except ValueError as error:  # what the networks' configs say of sizes
+        raise Unsupported(f"{source.name}, known as {found.name}, cannot be built: {error}") from error
     stated = source.licence()
     bundle = save_bundle(
         out,
@@ -84,11 +92,21 @@ def import_weights(
 
 
 def which(source: Source) -> Format:
-    """The format of a source. Raises BadInput saying what was looked for."""
+    """The format of a source. Raises BadInput saying what was looked for, Unsupported naming a model that is
+    none of them.
+    """
     for known in FORMATS:
         if known.matches(source):
             return known
+    if source.has(MANIFEST):
+        raise BadInput(f"{source.name} is a bundle already: --model takes it as it is")
     wanted = "; ".join(f"{known.looks_for} ({known.name})" for known in FORMATS)
+    for file, key in NAMED:
+        name = source.json(file).get(key) if source.has(file) else None
+        if isinstance(name, str):
+            raise Unsupported(
+                f"{source.name} holds a model {name!r}, which is not supported. These are: {wanted}"
+            )
     has = f"it has {', '.join(list(source.files)[:4])}" if source.files else "it is empty"
     raise BadInput(f"{source.name} is no known format, {has}{source.unfinished('')}. Looked for {wanted}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -237,7 +237,9 @@ def revert(table: Table, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in ours.items():
         if name in made:
             continue
-        index, place, numbers = _own(table, name)
+        own = _own(table, name)
+        assert own is not None, f"no row makes {name}"
+        index, place, numbers = own
         groups.setdefault((index, numbers), {})[place] = value
     found: dict[str, Tensor] = {}
     for (index, numbers), places in groups.items():
@@ -247,6 +249,11 @@ def revert(table: Table, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, value in zip(entry.theirs, values, strict=True):
             found[_write(name, numbers)] = value.contiguous()
     return found
+
+
+def unpublished(table: Table, ours: Iterable[str]) -> str | None:
+    """The first of a network's tensors that the table has no row for; None where it has all."""
+    return next((name for name in ours if _own(table, name) is None), None)
 
 
 def patch(
@@ -323,13 +330,14 @@ def _find(table: Table, key: str) -> tuple[int, int, tuple[str, ...]] | None:
     return None
 
 
-def _own(table: Table, name: str) -> tuple[int, int, tuple[str, ...]]:
+def _own(table: Table, name: str) -> tuple[int, int, tuple[str, ...]] | None:
+    """The row that makes a tensor of ours, as `_find` has it."""
     for index, entry in enumerate(table):
         for place, pattern in enumerate(entry.ours if isinstance(entry, Row) else ()):
             match = _compiled(pattern).fullmatch(name)
             if match is not None:
                 return index, place, match.groups()
-    raise AssertionError(f"no row makes {name}")
+    return None
 
 
 @functools.cache
