@@ -3,6 +3,7 @@ Diffusion 1.5, the UnCLIP pipeline.
 
 Run      python benchmarks/imported.py [--peers FOLDER ...] [--threads 1] [--rounds 3] [--dtype fp32 bf16]
                                        [--only clip unet unclip] [--cells 32] [--pictures]
+         one type of one part takes minutes: --only unet --cells 64 --dtype fp32 --rounds 1
 Needs    diffusers and transformers; 10 GB of memory
 Writes   benchmarks/results/imported_YYYYMMDD.json; what was not run this time stays as it was that day
 
@@ -58,7 +59,7 @@ def main() -> None:
     for dtype in args.dtype:
         for part in args.only:
             for what, calls in cases(part, DTYPES[dtype], args):
-                for name, time in measure(calls, 1 if what == "unclip picture" else args.rounds).items():
+                for name, time in measure(calls, 0 if what == "unclip picture" else args.rounds).items():
                     rows[what, dtype, name] = round(time, 4)
                     show({"name": name, "dtype": dtype, "what": what, "seconds": round(time, 4)})
                 del calls
@@ -88,14 +89,16 @@ def earlier(result: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
 
 
 def measure(calls: Calls, rounds: int) -> dict[str, float]:
-    """The best seconds of each, taken in turns; outputs are compared first, where there are any."""
-    if rounds > 1:
+    """The best seconds of each, taken in turns, after a call of each whose outputs are compared where there
+    are any. rounds: 0 is one call alone.
+    """
+    if rounds:
         found = [call() for call in calls.values()]
         if all(isinstance(one, Tensor) for one in found):
             apart = (found[0].float() - found[1].float()).abs().max() / found[1].float().abs().max()
             assert apart < 0.05, f"they compute different things: {float(apart):.3f}"
     times = dict.fromkeys(calls, float("inf"))
-    for _ in range(rounds):
+    for _ in range(max(1, rounds)):
         for name, call in calls.items():
             times[name] = min(times[name], seconds(call))
     return times

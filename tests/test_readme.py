@@ -9,6 +9,7 @@ import ast
 import os
 import random
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import NamedTuple
 
 import pytest
 from PIL import Image, ImageDraw
+
+from armchair.cli.app import LazyGroup, group
+from armchair.cli.recipe_names import recipe_names
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -88,6 +92,27 @@ def test_make_targets_exist() -> None:
     pages = "\n".join(page.read_text("utf-8") for page in PAGES)
     named = set(re.findall(r"(?:^|`)make ([\w-]+)", pages, re.MULTILINE))
     assert {"demo", "test"} <= named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_shown_commands_parse(page: Path) -> None:
+    """Most fences are not run; an option that was renamed, or a recipe that is gone, would live on there."""
+    for words in commands(page.read_text("utf-8")):
+        command, arguments = group(LazyGroup, "armchair"), words
+        while isinstance(command, LazyGroup):
+            command, arguments = command.get_command(None, arguments[0]), arguments[1:]
+        assert command is not None, words
+        command.make_context("armchair", [*arguments])  # raises for what it does not take
+        assert words[0] != "train" or not arguments or arguments[0] in recipe_names(), words
+
+
+def commands(text: str) -> list[list[str]]:
+    """The command lines in a page's fences, but for those with placeholders: NAME, [--option], a | b, ..."""
+    blocks = re.findall(r"^```(?:sh|text)[^\n]*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    found = [re.search(r"(?:^|\| |-m )armchair (.*)", line.strip()) for line in lines]
+    split = [shlex.split(match[1], comments=True) for match in found if match is not None]
+    return [words for words in split if not any(re.search(r"[][|]|\.\.\.|^[A-Z]+$", w) for w in words)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

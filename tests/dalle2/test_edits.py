@@ -231,6 +231,9 @@ def test_redo_gives_the_same_pixels(artist: armchair.Artist, tmp_path: Path, ope
     again = redo(recipe)
     assert same_pixels(again.image, one.image)
     assert again.recipe == one.recipe
+    if "frame" in recipe:
+        with pytest.raises(BadInput, match="the recipe has no frame; it was made by another program"):
+            redo({key: value for key, value in recipe.items() if key != "frame"})
 
 
 def test_slerp_by_hand():

@@ -93,6 +93,7 @@ def test_agrees():
     for bad in ("a red apple", "a green apple on a blue cup", "a red apple left of a blue cup",
                 "a red apple on a blue cup and a dog", "two red apples on a blue cup"):  # fmt: skip
         assert not agrees(bad, told), bad
+    assert not agrees("a cat right of a red cat", read("a cat left of a red cat")), "which of the two"
     assert not agrees("a red cat on a white background", Told((Named("cat", "red"),), background="sea"))
 
 

@@ -14,7 +14,7 @@ import torch
 
 import armchair
 from armchair.cli.recipe_names import load_recipe
-from armchair.core.bundle import Bundle
+from armchair.core.bundle import Bundle, save_bundle
 from armchair.core.errors import BadInput, Unsupported
 from armchair.core.rng import SeedBatch
 from armchair.dalle2.config import ArPriorConfig
@@ -27,7 +27,7 @@ from armchair.weights.importing.run import import_weights
 from tests.dalle3.latents import Pictures
 from tests.stages import batch
 from tests.weights.pipelines import UNCLIP, library, precise, unclip_noise
-from tests.weights.systems import KARLO
+from tests.weights.systems import KARLO, bundle_of
 from tests.weights.test_export_trained import apart, learned
 
 PROMPT = "a red square"
@@ -160,6 +160,27 @@ def test_a_second_prior_and_upsampler_stay_behind():
     assert obstacles(KARLO) == []
     more = {"upsample_1024": KARLO["upsample_256"], "ar_prior": ArPriorConfig()}
     assert obstacles({**KARLO, **more}) == []
+
+
+@pytest.mark.parametrize("stored", ["keep", "bf16"])
+def test_an_imported_system_trains_on(tmp_path: Path, stored: str):
+    """Its decoder goes on from its weights, on its own CLIP, prior and upsampler: before the first step it
+    draws what it drew. In bf16 its prior is stored in two types, and goes along as it is.
+    """
+    made = bundle_of(tmp_path / "made", "dalle2", KARLO)
+    folder = export_bundle(made, "diffusers", tmp_path / "out")
+    bundle = import_weights(str(folder), tmp_path / "in", dtype=stored)
+    task = replace(load_recipe("dalle2_decoder_karlo_tiny").task, net=KARLO["decoder"], v_weight=None)
+    own: Any = task.build(dict.fromkeys(("clip", "prior", "upsample_256"), bundle), bundle)
+    own.prepare(Pictures(size=64), torch.Generator().manual_seed(3))
+    own.config = replace(own.config, storage="bfloat16" if stored == "bf16" else "float32")
+    after = save_bundle(
+        tmp_path / "after", kind=own.bundle_kind, name="after", components=own.components(),
+        languages=["en"], licence="MIT", trained={}, scores={}, defaults=own.defaults,
+    )  # fmt: skip
+    few = {**DRAWN, "n": 1, "steps": 2, "prior_steps": 2, "size": "64x64"}
+    (a,), (b,) = (armchair.load(where.folder).generate("cat", **few) for where in (bundle, after))
+    assert a.image.tobytes() == b.image.tobytes()
 
 
 @pytest.mark.references

@@ -55,6 +55,28 @@ def test_an_unknown_folder_says_what_was_looked_for(tmp_path: Path):
     refused(tmp_path / "b", tmp_path / "out", "no such file or folder")
 
 
+@pytest.mark.parametrize(
+    ("file", "said", "words"),
+    [
+        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "'StableDiffusionXLPipeline'"),
+        ("config.json", {"_class_name": "VQModel"}, "'VQModel'"),
+        ("config.json", {"model_type": "siglip"}, "'siglip'"),
+    ],
+)
+def test_another_model_is_named(tmp_path: Path, file: str, said: dict[str, Any], words: str):
+    """With what is supported; a folder that says nothing of itself is another matter."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / file).write_text(json.dumps(said))
+    supported = "model_index.json of a StableDiffusionPipeline"
+    refused(tmp_path / "a", tmp_path / "out", f"a model {words}, which is not supported", supported)
+
+
+def test_a_bundle_is_no_source(tmp_path: Path):
+    """It is what an import makes."""
+    import_weights(str(dvae(tmp_path / "dvae")), tmp_path / "bundle")
+    refused(tmp_path / "bundle", tmp_path / "out", "is a bundle already: --model takes it")
+
+
 def test_half_of_a_model_is_refused(tmp_path: Path):
     """One of two files; a file that is still being downloaded; a pointer in place of a file; a cut file."""
     folder = dvae(tmp_path / "dvae")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,5 +192,15 @@ def test_what_is_no_file_and_what_takes_none(tmp_path: Path):
         armchair.load("dalle1", lora=[(tmp_path / "style.pt", 1.0)])
     path = tmp_path / "style.safetensors"
     safetensors.torch.save_file(peft(pairs_for()), path)
+    net = replace(STABLE["latent"], qk_norm=True)
+    own = bundle_of(tmp_path / "own", "dalle3", {**STABLE, "latent": net})
+    path = tmp_path / "lora.safetensors"
+    safetensors.torch.save_file(peft({f"unet.{Q}": (torch.ones(2, 16), torch.ones(16, 2))}), path)
+    with pytest.raises(
+        Unsupported, match="own's latent has unet.down.0.attentions.0.* take an imported model"
+    ):
+        armchair.load(own.folder, lora=[(path, 1.0)])
+    with pytest.raises(BadInput, match="the strength nan is no number"):
+        armchair.load(own.folder, lora=[(path, float("nan"))])
     with pytest.raises(Unsupported, match="a dalle1 bundle takes no LoRA; bundles of kind dalle2, dalle3 do"):
         armchair.load("dalle1", lora=[(path, 1.0)])

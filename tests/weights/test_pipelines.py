@@ -242,6 +242,23 @@ def test_what_diffusers_cannot_hold(tmp_path: Path, karlo: Bundle, stable: Bundl
         ("decoder/config.json", {"block_out_channels": 64}, "block_out_channels is 64, not a list"),
         ("prior/config.json", {"added_emb_type": None}, "prior of out has added_emb_type None; 'prd'"),
         ("super_res_last/config.json", {"sample_size": 128}, "have different sizes"),
+        ("decoder/config.json", {"block_out_channels": [65, 128]}, "width 65, no multiple of groups 32"),
+        (
+            "decoder/config.json",
+            {"norm_num_groups": "x"},
+            "norm_num_groups is 'x', not a whole number above 0",
+        ),
+        ("decoder/config.json", {"down_block_types": {}}, "down_block_types is {}, not a list of words"),
+        (
+            "prior/config.json",
+            {"num_attention_heads": 0},
+            "num_attention_heads is 0, not a whole number above",
+        ),
+        (
+            "prior_scheduler/scheduler_config.json",
+            {"clip_sample": "x"},
+            "clip_sample is 'x', neither true nor",
+        ),
         ("decoder_scheduler/scheduler_config.json", {"variance_type": "fixed_small_log"}, "variance_type"),
         ("prior_scheduler/scheduler_config.json", {"prediction_type": "epsilon"}, "'sample' is supported"),
         ("text_proj/config.json", {"clip_extra_context_tokens": 8}, "clip_extra_context_tokens 8; 4 is"),

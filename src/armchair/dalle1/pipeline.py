@@ -50,8 +50,8 @@ class Dalle1:
         self.net = net.eval()
         self.bpe = bpe
         self.languages = tuple(languages)
-        side = dvae.config.image_size
-        self.sizes = [f"{side}x{side}"]
+        self.side = dvae.config.image_size  # pixels that its codes hold
+        self.sizes = [f"{self.side}x{self.side}"]
         self.defaults: Mapping[str, Any] = {**PLAIN, **({} if defaults is None else defaults)}
 
     @cached_property
@@ -96,9 +96,14 @@ class Dalle1:
             raise BadInput(
                 f"keep_rows {rows}: the picture has {grid} rows of codes, so 1 to {grid - 1} can be kept"
             )
-        pixels = to_tensor(square(image, self.dvae.config.image_size)).unsqueeze(0)
+        pixels = to_tensor(square(image, self.side)).unsqueeze(0)
         codes = self.dvae.encode(pixels.to(self._device))  # (1, h, w)
         yield from self._draw(prompt, seeds, codes[0, :rows], **options)
+
+    @torch.no_grad()
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) in 0..1, of `side` pixels -> what their codes keep of them"""
+        return self.dvae.decode(self.dvae.encode(images))
 
     @torch.no_grad()
     def _draw(

@@ -56,6 +56,7 @@ class Dalle3:
         """config: the denoiser's"""
         self.parts = parts
         self.config = config
+        self.side = config.side  # pixels of the shorter side that a latent holds
         self.bpe = bpe
         self.languages = tuple(languages)
         self.device = torch.device("cpu") if device is None else device
@@ -115,6 +116,12 @@ class Dalle3:
         drawn = restored(self._previews(steps, seeds, settings), small, small_keep)
         previews = enlarged(self.parts, drawn, seeds, factor, settings["steps"], self.device)
         yield from restored(previews, large, large_keep)
+
+    @torch.no_grad()
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) in 0..1, of `side` pixels -> what their latents keep of them"""
+        coder: Autoencoder = self.parts["autoencoder"]
+        return to_pixels(coder.decode(coder.encode(from_pixels(images)).mean))
 
     def words(self, prompt: str) -> Read:
         """A prompt as the denoiser reads it."""

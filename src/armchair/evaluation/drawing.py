@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from armchair.core.errors import Unsupported
-from armchair.core.images import from_pixels, to_pixels
 from armchair.data.world.scene import WorldConfig, sample_scene
 from armchair.evaluation.bootstrap import Table, jackknife
 from armchair.evaluation.geneval import scored, shuffled
@@ -27,25 +25,16 @@ CAPTIONS = {False: 250, True: 48}  # of scenes, four pictures each
 REAL = {False: 2_000, True: 1_000}  # other scenes that they are compared with
 
 
-def reconstruct(pipeline: Any) -> Callable[[Tensor], Tensor]:
-    """The picture that a system's codes keep of a picture, both (N, 3, H, W) in 0..1."""
-    if pipeline.kind == "dalle1":
-        return lambda x: pipeline.dvae.decode(pipeline.dvae.encode(x))
-    if pipeline.kind == "dalle3":
-        coder = pipeline.parts["autoencoder"]
-        return lambda x: to_pixels(coder.decode(coder.encode(from_pixels(x)).mean))
-    raise Unsupported(f"{pipeline.kind} has no codes to reconstruct a picture from")
-
-
 def reconstruction(session: Session) -> Measured:
     """What is left of a picture that goes through the system's codes, or its latent."""
     artist = session.artist
-    through, side = reconstruct(artist.pipeline), int(artist.sizes[0].split("x")[0])
+    pipeline: Any = artist.pipeline
+    side: int = pipeline.side
     scores: Table = {"PSNR": {}, "SSIM": {}}
     floor: Table = {"PSNR": {}, "SSIM": {}}
     for batch in session.each("reconstructing", range(RECONSTRUCTED[session.quick]), 25):
         image = pictures([sample_scene(i, WORLD) for i in batch], side, session.art)
-        back = through(image.to(artist.device)).cpu()
+        back = pipeline.reconstruct(image.to(artist.device)).cpu()
         for table, other in ((scores, back), (floor, back.roll(1, dims=0))):
             for name, values in (("PSNR", psnr(image, other)), ("SSIM", ssim(image, other))):
                 table[name] |= {str(i): {"": [v]} for i, v in zip(batch, values.tolist(), strict=True)}

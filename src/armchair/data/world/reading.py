@@ -55,11 +55,13 @@ class Told:
     joined: bool = False  # two things in one noun, "an avocado armchair", which is neither of them alone
 
     def facts(self) -> frozenset[tuple[object, ...]]:
-        """The relations by names, each pair in one form, for comparison."""
-        return frozenset(
-            fact(self.things[r.subject].concept, r.kind, self.things[r.object].concept, r.verb)
-            for r in self.relations
-        )
+        """The relations by names, each pair in one form, for comparison; the colour tells two cats apart."""
+        concepts = [thing.concept for thing in self.things]
+        names = [
+            name if concepts.count(name) == 1 else f"{thing.tint} {name}"
+            for name, thing in zip(concepts, self.things, strict=True)
+        ]
+        return frozenset(fact(names[r.subject], r.kind, names[r.object], r.verb) for r in self.relations)
 
 
 class Item(NamedTuple):

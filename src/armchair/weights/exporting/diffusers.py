@@ -115,9 +115,6 @@ def obstacles(configs: Mapping[str, Any]) -> list[Obstacle]:
     """What an UnCLIPPipeline cannot compute of a system's networks."""
     found = [Obstacle(f"no component {name}") for name in ("prior", "upsample_256") if name not in configs]
     clip, decoder = configs["clip"], configs["decoder"]
-    if clip.text.width != clip.embed:
-        instead = f"its CLIP's task.net.text.width={clip.embed}"
-        found.append(Obstacle(f"clip.text.width={clip.text.width} beside embed={clip.embed}", instead))
     if isinstance(decoder, DecoderConfig):
         what = "a decoder with a caption transformer of its own and channels for inpainting"
         found.append(Obstacle(what, "a ClipDecoderConfig as its task.net"))
@@ -129,6 +126,9 @@ def obstacles(configs: Mapping[str, Any]) -> list[Obstacle]:
         found += unlike(configs["prior"], known, "prior", "its prior's task.net")
     if "upsample_256" in configs:
         found += upsampler_obstacles(configs["upsample_256"], "its upsampler's task.net")
+    if clip.text.width != clip.embed:
+        instead = f"its CLIP's task.net.text.width={clip.embed}"
+        found.append(Obstacle(f"clip.text.width={clip.text.width} beside embed={clip.embed}", instead))
     return found
 
 

@@ -26,7 +26,7 @@ from armchair.text.tokenizer import AnyBPE
 from armchair.weights.importing.clip import hf_config, tokenizer
 from armchair.weights.importing.plan import Format, Options, Plan
 from armchair.weights.importing.source import Source
-from armchair.weights.importing.stated import check, number, numbers, one_of
+from armchair.weights.importing.stated import check, flag, number, numbers, one_of, real, texts
 from armchair.weights.importing.unclip import UNET, WEIGHTS
 from armchair.weights.tables import latent as tables
 from armchair.weights.tables.keys import Fitted, Table, fit
@@ -96,7 +96,7 @@ CONSISTENCY = {
 def levels_of(config: Mapping[str, Any], where: str) -> tuple[LevelSpec, ...]:
     """Widths, depths and which levels attend. Raises Unsupported for other blocks than these two."""
     widths, depth = numbers(config, "block_out_channels", where), number(config, "layers_per_block", where)
-    down, up = config.get("down_block_types", []), config.get("up_block_types", [])
+    down, up = (texts(config, f"{way}_block_types", where) for way in ("down", "up"))
     kinds: dict[str, AttentionKind | None] = {"DownBlock2D": None, "CrossAttnDownBlock2D": "cross"}
     for kind in down:
         if kind not in kinds:
@@ -113,12 +113,12 @@ def heads_of(config: Mapping[str, Any], widths: tuple[int, ...], where: str) -> 
     """`heads` of every level and `head_width`, one of which counts: what the config calls attention_head_dim
     are heads.
     """
-    said = config.get("num_attention_heads")
-    said = config.get("attention_head_dim", 8) if said is None else said
-    if type(said) is int:
-        return said, 64
-    per_level = {width // count for width, count in zip(widths, said, strict=True)}
-    if len(per_level) != 1:
+    name = "attention_head_dim" if config.get("num_attention_heads") is None else "num_attention_heads"
+    if not isinstance(config.get(name), list):
+        return number(config, name, where, 8), 64
+    said = numbers(config, name, where)
+    per_level = {width // count for width, count in zip(widths, said, strict=False)}
+    if len(per_level) != 1 or len(said) != len(widths):
         raise Unsupported(f"{where} has {said} heads: heads of one width at every level are supported")
     return 0, per_level.pop()
 
@@ -152,17 +152,17 @@ def latent_config(source: Source, words: ClipWordsConfig, stride: int) -> tuple[
         time_width=levels[0].width,
         modulation="add",
         resample="conv",
-        groups=config.get("norm_num_groups", 32),
+        groups=number(config, "norm_num_groups", where, 32),
         inpaints=False,
         prediction=PREDICTIONS[said],
-        steps=shown.get("num_train_timesteps", 1000),
+        steps=number(shown, "num_train_timesteps", f"scheduler of {source.name}", 1000),
         schedule="scaled_linear",
         spacing=SPACINGS[spacing],
-        residue=not shown.get("set_alpha_to_one", clean),
+        residue=not flag(shown, "set_alpha_to_one", f"scheduler of {source.name}", clean),
         heads=heads,
         head_width=head_width,
     )
-    return found, bool(config.get("use_linear_projection", False))
+    return found, flag(config, "use_linear_projection", where, False)
 
 
 def autoencoder_config(config: Mapping[str, Any], where: str) -> tuple[AutoencoderConfig, float]:
@@ -176,13 +176,13 @@ def autoencoder_config(config: Mapping[str, Any], where: str) -> tuple[Autoencod
         check(config, {key: [kind] * len(widths)}, where)
     stride = 2 ** (len(widths) - 1)
     return AutoencoderConfig(
-        image_size=max(stride, config.get("sample_size", 256) // stride * stride),
+        image_size=max(stride, number(config, "sample_size", where, 256) // stride * stride),
         widths=widths,
         depth=number(config, "layers_per_block", where),
         channels=number(config, "latent_channels", where),
-        attention=config.get("mid_block_add_attention", True),
-        groups=config.get("norm_num_groups", 32),
-    ), float(config.get("scaling_factor", SCALE))
+        attention=flag(config, "mid_block_add_attention", where, True),
+        groups=number(config, "norm_num_groups", where, 32),
+    ), real(config, "scaling_factor", where, SCALE)
 
 
 def autoencoder_table(tensors: Mapping[str, Lazy]) -> Table:
@@ -300,11 +300,11 @@ def consistency_plan(source: Source, options: Options) -> Plan:
         stride=2 ** (len(numbers(shown, "encoder_block_out_channels", source.name)) - 1),
         levels=tuple(LevelSpec(width=width, depth=depth) for width in widths),
         time_width=widths[0],
-        groups=shown.get("decoder_norm_num_groups", 32),
-        steps=shown.get("decoder_num_train_timesteps", 1024),
+        groups=number(shown, "decoder_norm_num_groups", source.name, 32),
+        steps=number(shown, "decoder_num_train_timesteps", source.name, 1024),
     )
     tensors = source.weights("", *WEIGHTS)
-    scale = float(shown.get("scaling_factor", SCALE))
+    scale = real(shown, "scaling_factor", source.name, SCALE)
     part = fitted(tables.consistency(scale), tensors, "consistency", config)
     return one("consistency", "consistency", config, part)
 
@@ -319,8 +319,8 @@ def t5_plan(source: Source, options: Options) -> Plan:
         heads=number(shown, "num_heads", where),
         head_width=number(shown, "d_kv", where),
         hidden=number(shown, "d_ff", where),
-        buckets=shown.get("relative_attention_num_buckets", 32),
-        max_distance=shown.get("relative_attention_max_distance", 128),
+        buckets=number(shown, "relative_attention_num_buckets", where, 32),
+        max_distance=number(shown, "relative_attention_max_distance", where, 128),
         pad=shown.get("pad_token_id", 0),
         end=shown.get("eos_token_id", 1),
     )

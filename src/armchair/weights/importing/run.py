@@ -66,7 +66,8 @@ def import_weights(
             )
     try:
         plan = found.plan(source, chosen)
-    except ValueError as error:  # what the networks' configs say of sizes
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+        # what the networks say of sizes that cannot be, and configs with a list for a number
         raise Unsupported(f"{source.name}, known as {found.name}, cannot be built: {error}") from error
     stated = source.licence()
     bundle = save_bundle(

@@ -19,7 +19,7 @@ from armchair.upsample.config import UpsamplerConfig
 from armchair.weights.importing.clip import hf_config, tokenizer
 from armchair.weights.importing.plan import Format, Options, Plan
 from armchair.weights.importing.source import Source, open_source
-from armchair.weights.importing.stated import check, number, numbers, one_of
+from armchair.weights.importing.stated import check, flag, number, numbers, one_of, real, texts
 from armchair.weights.kinds import network_on_meta
 from armchair.weights.tables import clip as clip_tables
 from armchair.weights.tables import unet as unet_tables
@@ -94,7 +94,7 @@ PRIOR = {
 def levels_of(config: Mapping[str, Any], where: str) -> tuple[LevelSpec, ...]:
     """Widths, depths and which levels attend. Raises Unsupported for other blocks than these two."""
     widths, depth = numbers(config, "block_out_channels", where), number(config, "layers_per_block", where)
-    down, up = config.get("down_block_types", []), config.get("up_block_types", [])
+    down, up = (texts(config, f"{way}_block_types", where) for way in ("down", "up"))
     kinds = {"ResnetDownsampleBlock2D": None, "SimpleCrossAttnDownBlock2D": "keys"}
     for kind in down:
         if kind not in kinds:
@@ -115,11 +115,12 @@ def noise_of(source: Source, name: str, variance: str, limit: float | None) -> t
     where = f"{name} of {source.name}"
     config = source.json(f"{name}/scheduler_config.json")
     check(config, {**SCHEDULE, "variance_type": variance}, where)
-    reach = float(config.get("clip_sample_range", 1.0)) if config.get("clip_sample", True) else None
+    bounded = flag(config, "clip_sample", where, True)
+    reach = real(config, "clip_sample_range", where, 1.0) if bounded else None
     if limit is not None and reach != limit:
         raise Unsupported(f"{where} keeps samples within {reach}; {limit} is supported")
     said = one_of(config, "prediction_type", "epsilon", PREDICTIONS, where)
-    return config.get("num_train_timesteps", 1000), PREDICTIONS[said], reach
+    return number(config, "num_train_timesteps", where, 1000), PREDICTIONS[said], reach
 
 
 def prior_config(source: Source, text_width: int) -> PriorConfig:
@@ -173,7 +174,7 @@ def decoder_config(source: Source, embed: int, text_width: int) -> ClipDecoderCo
         levels=levels,
         time_width=levels[0].width,
         head_width=number(config, "attention_head_dim", where),
-        groups=config.get("norm_num_groups", 32),
+        groups=number(config, "norm_num_groups", where, 32),
         steps=steps,
         prediction=predicts,
         learned_variance=learned,
@@ -194,7 +195,7 @@ def upsampler_config(source: Source, low: int) -> UpsamplerConfig:
             channels_out=3,
             levels=levels,
             time_width=levels[0].width,
-            groups=config.get("norm_num_groups", 32),
+            groups=number(config, "norm_num_groups", where, 32),
         )
         found.append((number(config, "sample_size", where), unet))
     if found[0] != found[1]:
