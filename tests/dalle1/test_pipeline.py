@@ -120,6 +120,13 @@ def test_complete_keeps_the_rows(pipeline: Dalle1, decoded: list[Tensor]):
     assert len({tuple(row[3].tolist()) for row in decoded[-1]}) > 1
 
 
+def test_reconstruct(pipeline: Dalle1, decoded: list[Tensor]):
+    """What the codes keep: the likeliest ones, decoded."""
+    x = torch.rand(2, 3, pipeline.side, pipeline.side, generator=torch.Generator().manual_seed(0))
+    assert pipeline.reconstruct(x).shape == x.shape
+    torch.testing.assert_close(decoded[0], pipeline.dvae.encode(x))
+
+
 def test_half_is_kept_by_default(pipeline: Dalle1, decoded: list[Tensor]):
     """keep_rows=None."""
     image = Image.fromarray(Pictures(size=16)[5].image)

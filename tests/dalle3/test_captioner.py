@@ -158,6 +158,19 @@ def test_it_learns_to_caption(clip: Bundle):
         model.caption(images, "lng", "en")
 
 
+def test_captions_of_unknown_kind_and_language(clip: Bundle):
+    """A folder of pictures tells neither: whatever is asked for, the words come in the manner learned there,
+    not in one that was never trained.
+    """
+    model = CaptionerModel(captioner_task(clip)._packed(), captioner_task(clip).bpe)
+    x = torch.rand(1, 3, model.config.clip.image_size, model.config.clip.image_size)
+    learned = model._say(x, MANNERS.index(("alt", "")), None, 0.0, None)
+    for kind, language in (("short", "en"), ("long", "ko"), ("alt", "en")):
+        assert model._say(x, model._manner(kind, language), None, 0.0, None) == learned
+    with pytest.raises(BadInput, match="does not speak 'fr'; it speaks en, ko"):
+        model.caption(x, "short", "fr")
+
+
 def test_fine_tunes(clip: Bundle, tmp_path: Path):
     """The bundle goes on with --init, and short captions then name the main subject alone."""
     task = captioner_task(clip, storage="int8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from armchair.clip.pipeline import ClipModel
-from armchair.core.bundle import SHIPPED, Bundle, Component, save_bundle
+from armchair.core.bundle import SHIPPED, Bundle, Component, SharedEntry, save_bundle
 from armchair.core.config import to_json
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
@@ -194,8 +195,8 @@ def test_frozen_text_encoder(tmp_path: Path):
 
 
 def test_clip_as_text_encoder(tmp_path: Path):
-    """--using text_encoder=clip: the states of the shipped CLIP's text tower up to the end of the caption,
-    and a bundle that reads them without CLIP.
+    """--using text_encoder=clip: the states of the shipped CLIP's text tower up to the end of the caption;
+    the bundle points at that CLIP, and of one that does not ship it holds the tower alone.
     """
     clip = Bundle.open(SHIPPED / "clip")
     task = latent_task(tmp_path, {"text_encoder": clip})
@@ -206,9 +207,15 @@ def test_clip_as_text_encoder(tmp_path: Path):
     torch.testing.assert_close(task.words(tokens, keep), states[:, : tokens.shape[1]], rtol=1e-4, atol=1e-4)
     task.loss(batch(task, [0, 1, 2]), SeedBatch([1, 2, 3]))[0].backward()
     bundle = saved(tmp_path / "whole", task)
-    assert "clip" not in bundle.components
-    drawn = Dalle3.from_bundle(bundle, torch.device("cpu"), torch.float32)
-    assert torch.equal(drawn.words("a red dog")[0], task.words(tokens, keep)), "int8 comes back as it was"
+    assert isinstance(bundle.components["clip"], SharedEntry) and "text_encoder" not in bundle.components
+    shutil.copytree(clip.folder, tmp_path / "clip")
+    other = saved(tmp_path / "other", latent_task(tmp_path, {"text_encoder": Bundle.open(tmp_path / "clip")}))
+    assert "clip" not in other.components
+    for whole in (bundle, other):
+        drawn = Dalle3.from_bundle(whole, torch.device("cpu"), torch.float32)
+        assert torch.equal(drawn.words("a red dog")[0], task.words(tokens, keep)), "int8 comes back as it was"
+    again = latent_task(tmp_path, {"text_encoder": bundle})
+    assert torch.equal(again.words(tokens, keep), task.words(tokens, keep))
 
 
 def test_refusals(tmp_path: Path):

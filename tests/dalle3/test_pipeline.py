@@ -47,6 +47,16 @@ def test_draws_every_shape(pipeline: Dalle3):
         assert 0 <= previews[-1].images.min() and previews[-1].images.max() <= 1
 
 
+def test_reconstruct(pipeline: Dalle3):
+    """What a latent keeps, at the size that a latent holds."""
+    x = torch.rand(2, 3, pipeline.side, pipeline.side, generator=torch.Generator().manual_seed(0))
+    back = pipeline.reconstruct(x)
+    assert back.shape == x.shape and 0 <= back.min() and back.max() <= 1
+    coder = pipeline.parts["autoencoder"]
+    with torch.no_grad():
+        torch.testing.assert_close(back, (coder.decode(coder.encode(2 * x - 1).mean) / 2 + 0.5).clamp(0, 1))
+
+
 def test_alone_or_in_a_batch(pipeline: Dalle3):
     """The same picture to the last bit, beside other seeds and beside other prompts of any length."""
     alone = last(pipeline.stream("a red dog", [2], "56x32"))

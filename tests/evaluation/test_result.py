@@ -56,6 +56,10 @@ def test_values():
     one: Table = {"PSNR": {"0": {"": [20.0]}, "1": {"": [30.0]}}}
     assert list(summarise(one, ("PSNR",))) == ["PSNR"]
     assert korean_less_english(one, ("PSNR",)) == {}
+    silent: Table = {"two": {**TABLE["two"], "more": {"en": [1.0]}}}  # nothing to score in Korean there
+    assert {"English", "Korean"} <= set(summarise(silent, ("two",)))
+    assert korean_less_english(silent, ("two",)) == korean_less_english(TABLE, ("two",))
+    assert summarise({}, ("two",)) == {} == korean_less_english({}, ("two",))
 
 
 def test_file(tmp_path: Path):

@@ -61,6 +61,25 @@ def test_captions(monkeypatch: pytest.MonkeyPatch, right: bool):
         assert found.values["long: objects"].value == 0 == found.values["short: main"].value
 
 
+def test_captions_in_languages_that_nobody_told(monkeypatch: pytest.MonkeyPatch):
+    """A captioner of somebody's folder knows no languages: it is asked in both, and one scene of which it
+    says nothing leaves the rest comparable.
+    """
+    monkeypatch.setattr(caption_suite, "SCENES", {True: 12})
+
+    class Silent(Captioner):
+        languages = ()
+
+        def caption(self, images: torch.Tensor, kind: str, language: str) -> list[str]:
+            texts = super().caption(images, kind, language)
+            return ["", *texts[1:]] if language == "ko" else texts
+
+    monkeypatch.setattr(caption_suite, "CaptionerModel", SimpleNamespace(from_bundle=lambda *_: Silent(True)))
+    found = captions(session())
+    assert found.values["English"].value > found.values["Korean"].value > 0.7
+    assert found.paired["Korean - English"].value < 0
+
+
 def test_overlap():
     assert overlap("A red cat.", "a red dog") == pytest.approx(2 / 3)
     assert overlap("", "a") == 0

@@ -26,7 +26,7 @@ def command(
     import sys
 
     from armchair.cli.out import line, table
-    from armchair.cli.recipe_names import first_line
+    from armchair.cli.recipe_names import about
     from armchair.core.errors import BadInput, nearest
 
     folder = benchmarks()
@@ -34,7 +34,7 @@ def command(
     if name is None:
         if not scripts:
             line(f"no benchmarks in {folder}")
-        table([(stem, first_line(path)) for stem, path in scripts.items()])
+        table([(stem, about(path)) for stem, path in scripts.items()])
         return 0
     if name not in scripts:
         raise BadInput(

@@ -65,7 +65,7 @@ def belongs(recipe: str, system_size: str) -> bool:
 
 def recipe_report(name: str) -> dict[str, Any]:
     """A recipe's network, counted on the meta device, and every field of the recipe."""
-    from armchair.cli.recipe_names import first_line, load_recipe, recipe_names
+    from armchair.cli.recipe_names import about, load_recipe, recipe_names
     from armchair.core.config import to_json
     from armchair.weights.count import count_kinds, count_parts, shapes_of
     from armchair.weights.kinds import network_class, network_on_meta
@@ -80,7 +80,7 @@ def recipe_report(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "type": "recipe",
-        "about": first_line(recipe_names()[name]),
+        "about": about(recipe_names()[name]),
         "parameters": total(count_kinds(shapes)),
         "kinds": count_kinds(shapes),
         "parts": count_parts(shapes),

@@ -19,10 +19,10 @@ def recipe_names() -> dict[str, Path]:
     return {path.stem: path for path in sorted(FOLDER.glob("*.py")) if not path.stem.startswith("_")}
 
 
-def first_line(path: Path) -> str:
-    """The first line of a module's docstring."""
+def about(path: Path) -> str:
+    """The first paragraph of a module's docstring, as one line."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    return "" if text is None else text.splitlines()[0]
+    return "" if text is None else " ".join(text.split("\n\n")[0].split())
 
 
 def load_recipe(name: str) -> Recipe:

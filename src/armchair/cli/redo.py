@@ -36,7 +36,7 @@ def command(
     from armchair.cli.drawing import check_folder
     from armchair.cli.out import line, note, show_json
     from armchair.core.images import open_image
-    from armchair.core.picture import file_name, read_recipe
+    from armchair.core.picture import read_recipe
 
     recipe = read_recipe(picture)
     old = open_image(picture)
@@ -46,7 +46,7 @@ def command(
     start = time.perf_counter()
     new = redo(recipe, model=model, device=device)
     seconds = time.perf_counter() - start
-    path = new.save(out / file_name(new.seed, new.prompt))
+    path = new.save(out)
     equal = same_pixels(old, new.image)
     if as_json:
         row = {

@@ -54,12 +54,12 @@ def command(
       armchair train dalle1_dvae_tiny --out A --resume
     """
     from armchair.cli.out import line, table
-    from armchair.cli.recipe_names import first_line, load_recipe, recipe_names
+    from armchair.cli.recipe_names import about, load_recipe, recipe_names
     from armchair.core.config import override
     from armchair.core.errors import Unsupported
 
     if recipe is None:
-        table([(name, first_line(path)) for name, path in recipe_names().items()])
+        table([(name, about(path)) for name, path in recipe_names().items()])
         return
     if recipe == "all":
         raise Unsupported(

@@ -99,9 +99,9 @@ def load_network(
     return net.to(device).eval().requires_grad_(False)
 
 
-def bytes_of(bundle: Bundle, name: str, dtype: torch.dtype) -> int:
-    """What a component's tensors take in memory."""
-    shapes = bundle.home(name)[2].tensors.values()
+def bytes_of(bundle: Bundle, name: str, dtype: torch.dtype, prefix: str = "") -> int:
+    """What a component's tensors take in memory, those whose names begin so."""
+    shapes = [shape for key, shape in bundle.home(name)[2].tensors.items() if key.startswith(prefix)]
     return dtype.itemsize * sum(math.prod(shape) for shape in shapes)
 
 

@@ -39,14 +39,16 @@ class Picture:
         return buffer.getvalue()
 
     def save(self, path: str | Path) -> Path:
-        """Write the PNG durably and return where. A folder gets `<seed>-<slug>.png`.
+        """Write the PNG durably and return where. A folder gets `<seed>-<slug>.png`, of the prompt, or of the
+        operation where there was none.
 
         Never overwrites: NAME-2.png, NAME-3.png ... where the name is taken. Raises ArmchairError on a full
         disk.
         """
         path = Path(path)
         if path.is_dir():
-            path = path / file_name(self.seed, self.prompt)
+            about = self.prompt if self.prompt else str(self.recipe.get("operation", ""))
+            path = path / file_name(self.seed, about)
         if path.suffix.lower() != ".png":
             raise BadInput(f"{path}: pictures are saved as .png, which carries their recipe")
         return write_beside(path, self.png())

@@ -70,8 +70,9 @@ class CaptionerModel:
         """B pictures, or (B, 3, S, S) in 0..1 at its own size -> a caption each.
 
         kind: short names the main subject, long describes the picture, alt is as the web has it. temperature:
-        0 takes the likeliest word each time, above it `seeds` (one a picture) choose. Raises BadInput for a
-        kind or language that it does not speak.
+        0 takes the likeliest word each time, above it `seeds` (one a picture) choose. A captioner whose
+        captions came without kinds and languages has one manner alone. Raises BadInput for a kind or language
+        that it does not speak.
         """
         manner = self._manner(kind, language)
         rows: list[list[int]] = []
@@ -85,15 +86,16 @@ class CaptionerModel:
         return [capitals(self.bpe.decode(row)) for row in rows]
 
     def _manner(self, kind: str, language: str) -> int:
-        if self.languages and language not in self.languages:
-            spoken = ", ".join(self.languages)
-            raise BadInput(f"this captioner does not speak {language!r}; it speaks {spoken}")
-        if (kind, language) not in MANNERS:
-            kinds = list(dict.fromkeys(kind for kind, _ in MANNERS))
+        kinds, languages = (list(dict.fromkeys(part)) for part in zip(*MANNERS, strict=True))
+        spoken = self.languages if self.languages else [name for name in languages if name]
+        if language not in spoken:
+            raise BadInput(f"this captioner does not speak {language!r}; it speaks {', '.join(spoken)}")
+        if kind not in kinds:
             raise BadInput(
                 f"no captions of kind {kind!r}.{nearest(kind, kinds)} There are {', '.join(kinds)}"
             )
-        return MANNERS.index((kind, language))
+        # a folder of pictures tells neither kind nor language: what was learned there is one manner
+        return MANNERS.index((kind, language) if self.languages else ("alt", ""))
 
     def _say(
         self, x: Tensor, manner: int, seeds: SeedBatch | None, temperature: float, top_p: float | None

@@ -75,13 +75,13 @@ def part_config(bundle: Bundle, name: str) -> Any:
 def parts_of(bundle: Bundle, device: torch.device, dtype: torch.dtype) -> Parts:
     """Raises BundleError for a config that is damaged or a component that is missing, at once."""
     for name in NEEDED:
-        if name not in bundle.components:
+        if name not in bundle.components and not _reads_with_clip(bundle, name):
             raise BundleError(f"{bundle.folder}: a {bundle.kind} bundle without component {name}")
-    names = [name for name in CLASSES if name in bundle.components]
+    names = [name for name in CLASSES if name in bundle.components or _reads_with_clip(bundle, name)]
     return Parts(
         {name: lambda name=name: load_part(bundle, name, device, dtype) for name in names},
         {name: part_config(bundle, name) for name in names},
-        {name: bytes_of(bundle, name, dtype) for name in names},
+        {name: _bytes(bundle, name, dtype) for name in names},
         memory_of(device),
     )
 
@@ -101,7 +101,7 @@ def check_stages(using: Mapping[str, Bundle], needed: tuple[str, ...]) -> None:
 
 def carried(using: Mapping[str, Bundle]) -> dict[str, Component | Shared]:
     """The components of the other stages, for this stage's bundle."""
-    return {name: _carry(bundle, name) for stage, bundle in using.items() for name in STAGES[stage]}
+    return dict(_carry(bundle, name) for stage, bundle in using.items() for name in STAGES[stage])
 
 
 def clip_tower(bundle: Bundle) -> dict[str, Tensor]:
@@ -111,13 +111,23 @@ def clip_tower(bundle: Bundle) -> dict[str, Tensor]:
     return {key: value for key, value in tower.items() if key != "projection"}
 
 
-def _carry(bundle: Bundle, name: str) -> Component | Shared:
+def _carry(bundle: Bundle, name: str) -> tuple[str, Component | Shared]:
+    """A component and its name there: a CLIP that ships lends its text tower, of another one it is copied."""
     if not _reads_with_clip(bundle, name):
-        return copied(bundle, name)
-    storage = bundle.home("clip")[2].storage
-    return Component(config=to_json(part_config(bundle, name)), tensors=clip_tower(bundle), storage=storage)
+        return name, copied(bundle, name)
+    clip = copied(bundle, "clip")
+    if isinstance(clip, Shared):
+        return "clip", clip
+    config = to_json(part_config(bundle, name))
+    return name, Component(config=config, tensors=clip_tower(bundle), storage=clip.storage)
+
+
+def _bytes(bundle: Bundle, name: str, dtype: torch.dtype) -> int:
+    """See `bytes_of`."""
+    lent = _reads_with_clip(bundle, name)
+    return bytes_of(bundle, "clip" if lent else name, dtype, TOWER if lent else "")
 
 
 def _reads_with_clip(bundle: Bundle, name: str) -> bool:
-    """Whether a bundle without an encoder of its own lends CLIP's text tower."""
+    """Whether the text tower of a bundle's CLIP stands in for an encoder of its own."""
     return name == "text_encoder" and name not in bundle.components and "clip" in bundle.components

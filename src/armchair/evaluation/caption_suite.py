@@ -24,7 +24,8 @@ OVERLAP = "word overlap"  # with the scene's own caption: F1 of the words
 def captions(session: Session) -> Measured:
     """Things, colours, counts, relations, backgrounds and styles that captions name rightly."""
     model = CaptionerModel.from_bundle(session.bundle, pick_device(session.device))
-    spoken = [language for language in LANGUAGES if language in model.languages]
+    known = model.languages  # none where the captions that it learned from did not tell theirs
+    spoken = [language for language in LANGUAGES if not known or language in known]
     scores: Table = {}
     ceiling: Table = {}
     count = SCENES[session.quick]

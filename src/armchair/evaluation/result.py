@@ -160,7 +160,9 @@ def korean_less_english(scores: Table, headline: Sequence[str]) -> dict[str, Val
 
 
 def bilingual(scores: Table) -> bool:
-    return all(set(LANGUAGES) <= item.keys() for rows in scores.values() for item in rows.values())
+    """Whether every stratum has both languages, if not at every item: what names nothing has no colours."""
+    said = [{language for item in rows.values() for language in item} for rows in scores.values()]
+    return bool(said) and all(set(LANGUAGES) <= languages for languages in said)
 
 
 def compare(new: Result, old: Result) -> dict[str, Value]:
