@@ -11,6 +11,7 @@ import pytest
 
 from armchair.cli import main
 from armchair.cli.app import COMMANDS, DATA
+from armchair.cli.recipe_names import about, recipe_names
 
 HELP_SECONDS = 0.5  # DESIGN section 4
 
@@ -63,6 +64,11 @@ def test_the_list_names_every_command(capsys: pytest.CaptureFixture[str]):
     assert main(["data"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in DATA)
+
+
+def test_a_recipe_is_told_in_whole_sentences():
+    """The list once took the first line of the docstring, which may end in the middle of one."""
+    assert [name for name, path in recipe_names().items() if not about(path).endswith(".")] == []
 
 
 @pytest.mark.parametrize(

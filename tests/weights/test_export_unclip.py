@@ -180,7 +180,7 @@ def test_an_imported_system_trains_on(tmp_path: Path, stored: str):
     )  # fmt: skip
     few = {**DRAWN, "n": 1, "steps": 2, "prior_steps": 2, "size": "64x64"}
     (a,), (b,) = (armchair.load(where.folder).generate("cat", **few) for where in (bundle, after))
-    assert a.image.tobytes() == b.image.tobytes()
+    assert apart(a.image, b.image) <= 1  # numbers that lie elsewhere in a file are added in another order
 
 
 @pytest.mark.references

@@ -242,7 +242,7 @@ def test_what_diffusers_cannot_hold(tmp_path: Path, karlo: Bundle, stable: Bundl
         ("decoder/config.json", {"block_out_channels": 64}, "block_out_channels is 64, not a list"),
         ("prior/config.json", {"added_emb_type": None}, "prior of out has added_emb_type None; 'prd'"),
         ("super_res_last/config.json", {"sample_size": 128}, "have different sizes"),
-        ("decoder/config.json", {"block_out_channels": [65, 128]}, "width 65, no multiple of groups 32"),
+        ("decoder/config.json", {"block_out_channels": [66, 128]}, "width 66, no multiple of groups 32"),
         (
             "decoder/config.json",
             {"norm_num_groups": "x"},

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from armchair.clip.preprocess import fit_picture, to_batch
 from armchair.core.errors import BadInput, Unsupported
-from armchair.core.images import from_pixels, resized, square, to_pixels, to_tensor
+from armchair.core.images import from_pixels, parse_size, resized, square, to_pixels, to_tensor
 from armchair.core.rng import SeedBatch
 from armchair.core.step import Preview
 from armchair.diffusion.drawing import sample
@@ -62,10 +62,7 @@ def variations(
         z = picture_emb(pipeline, image).expand(len(seeds), -1)
         yield from pipeline.paint(None, z, seeds, size, settings)
         return
-    eta = settings["eta"]
-    if not 0 <= eta <= 1:
-        raise BadInput(f"eta is {eta}; 0 (the picture itself) to 1 is needed")
-    pixels, z = pipeline_pixels(pipeline, image), picture_emb(pipeline, image)
+    pixels, z = picture_pixels(pipeline, image), picture_emb(pipeline, image)
     yield from _found(
         pipeline,
         [(pixels, z)],
@@ -73,7 +70,7 @@ def variations(
         lambda noise: (z.expand(len(seeds), -1), noise[0].expand(len(seeds), -1, -1, -1)),
         seeds,
         size,
-        eta,
+        settings["eta"],
     )
 
 
@@ -90,7 +87,7 @@ def interpolate(
     """Frames number `frames` of `count` on the way from a (frame 0) to b: both parts of the latent move on
     great circles (section 3.2). seed: of the noise that the upsamplers start from, as in `text_diff`.
     """
-    pair = [pipeline_pixels(pipeline, image) for image in (a, b)]
+    pair = [picture_pixels(pipeline, image) for image in (a, b)]
     z = [picture_emb(pipeline, image) for image in (a, b)]
     share = torch.tensor([frame / (count - 1) for frame in frames], device=pipeline.device)
 
@@ -115,15 +112,13 @@ def text_diff(
     """Frames number `frames` of `count`, from the picture itself (frame 0) to `strength` of the way on the
     great circle towards norm(z_target - z_source), the noise held (section 3.3).
     """
-    strength = settings["strength"]
-    if not 0 < strength <= 1:
-        raise BadInput(f"strength is {strength}; more than 0 and at most 1 is needed, 0.25 to 0.5 is usual")
     difference = pipeline.embedder.text_emb(target) - pipeline.embedder.text_emb(source)
     if difference.norm() < 1e-4:
         raise BadInput(f"source {source!r} and target {target!r} say the same; there is no way to go")
-    pixels, z = pipeline_pixels(pipeline, image), picture_emb(pipeline, image)
+    pixels, z = picture_pixels(pipeline, image), picture_emb(pipeline, image)
     length = float(z.norm()) if pipeline.through_clip else 1.0
-    share = torch.tensor([strength * frame / (count - 1) for frame in frames], device=pipeline.device)
+    shares = [settings["strength"] * frame / (count - 1) for frame in frames]
+    share = torch.tensor(shares, device=pipeline.device)
 
     def latents(noise: list[Tensor]) -> tuple[Tensor, Tensor]:
         moved = slerp(z, F.normalize(difference, dim=-1) * length, share)
@@ -144,7 +139,7 @@ def inpaint(
     """Draw what is not kept. image: a square of any size; keep: (H, W) bool of that size, True = kept. Kept
     pixels are, at the size that is drawn, those of the picture.
     """
-    side, out = pipeline.side, int(size.split("x")[0])
+    side, (out, _) = pipeline.side, parse_size(size)
     small, small_keep = resized(image, keep, (side, side))
     large, large_keep = resized(image, keep, (out, out))
     x0 = from_pixels(small.to(pipeline.device))  # (1, 3, S, S)
@@ -223,7 +218,7 @@ def _found(
     yield from pipeline.enlarged(drawn(), seeds, size, total)
 
 
-def pipeline_pixels(pipeline: Dalle2, image: Image.Image) -> Tensor:
+def picture_pixels(pipeline: Dalle2, image: Image.Image) -> Tensor:
     """The middle square of a picture, (1, 3, S, S) in 0..1"""
     return to_tensor(square(image, pipeline.side))[None].to(pipeline.device)
 
@@ -232,7 +227,7 @@ def picture_emb(pipeline: Dalle2, image: Image.Image) -> Tensor:
     """(1, Z): the middle square of a picture as CLIP sees it, at CLIP's own size"""
     side = pipeline.embedder.image_size
     if side == pipeline.side:
-        return pipeline.embedder.image_emb(pipeline_pixels(pipeline, image))
+        return pipeline.embedder.image_emb(picture_pixels(pipeline, image))
     return pipeline.embedder.image_emb(to_batch([fit_picture(image, side)]).to(pipeline.device))
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from armchair.clip.config import ClipConfig
 from armchair.core.errors import Unsupported
-from armchair.core.images import to_pixels
+from armchair.core.images import parse_size, to_pixels
 from armchair.core.parts import Parts
 from armchair.core.rng import SeedBatch, mix
 from armchair.core.step import Preview
@@ -298,7 +298,7 @@ class Dalle2:
         self, drawn: Iterator[Preview], seeds: Sequence[int], size: str, steps: int
     ) -> Iterator[Preview]:
         """Previews of small pictures (B, 3, S, S), of which there are `steps`, and then of large ones."""
-        factor = int(size.split("x")[0]) // self.side
+        factor = parse_size(size)[0] // self.side
         return enlarged(self.parts, drawn, seeds, factor, steps, self.device)
 
 
