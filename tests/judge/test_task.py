@@ -55,7 +55,7 @@ def test_it_learns_four_shapes(task: JudgeTask, tmp_path: Any):
 
     scores = task.evaluate(Unseen(), 45)
     for name in ("single_object", "two_objects", "counting", "position", "place", "colour"):
-        assert min(scores[name], scores[f"soft_{name}"]) > (0.6 if name == "colour" else 0.8), (name, scores)
+        assert min(scores[name], scores[f"soft_{name}"]) > (0.6 if name == "colour" else 0.75), (name, scores)
     assert scores["false_find"] < 0.2
 
     bundle = save_bundle(
