@@ -32,7 +32,7 @@ def task() -> JudgeTask:
 
 
 def test_it_learns_four_shapes(task: JudgeTask, tmp_path: Any):
-    """In 64 updates it finds new drawings of them, how many, where and of which colour, sharp and soft, and
+    """In 96 updates it finds new drawings of them, how many, where and of which colour, sharp and soft, and
     so does its bundle after rounding to int8; a swapped label, a transposed map or a loss on the wrong axis
     would not.
     """
@@ -41,7 +41,7 @@ def test_it_learns_four_shapes(task: JudgeTask, tmp_path: Any):
     optimizer = build_optimizers(OptimConfig(name="muon", lr=1.2e-2), task.net)
     task.net.train()
     batches = [made(task, source, list(range(10 * i, 10 * i + 10))) for i in range(32)]
-    for batch in 2 * batches:
+    for batch in 3 * batches:
         loss, numbers = task.loss(batch, SeedBatch([]))
         optimizer.zero_grad()
         loss.backward()
@@ -55,7 +55,7 @@ def test_it_learns_four_shapes(task: JudgeTask, tmp_path: Any):
 
     scores = task.evaluate(Unseen(), 45)
     for name in ("single_object", "two_objects", "counting", "position", "place", "colour"):
-        assert min(scores[name], scores[f"soft_{name}"]) > (0.6 if name == "colour" else 0.75), (name, scores)
+        assert min(scores[name], scores[f"soft_{name}"]) > (0.6 if name == "colour" else 0.8), (name, scores)
     assert scores["false_find"] < 0.2
 
     bundle = save_bundle(
