@@ -28,7 +28,7 @@ def toy() -> ModuleType:
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ModuleType) -> Path:
     """A folder that holds the bundle "toy" and counts as the shipped one; the working directory is empty."""
     monkeypatch.setattr(bundles, "SHIPPED", tmp_path / "bundles")
-    monkeypatch.setattr(kinds, "PIPELINES", {"toy": "armchair_toy_system:ToyPipeline"})
+    monkeypatch.setattr(kinds, "PIPELINES", {**kinds.PIPELINES, "toy": "armchair_toy_system:ToyPipeline"})
     toy.save_toy(tmp_path / "bundles" / "toy")
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")

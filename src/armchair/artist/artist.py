@@ -39,15 +39,6 @@ log = logging.getLogger("armchair")
 
 BATCH = 8  # pictures drawn at once; a picture does not depend on its neighbours
 
-ABLE = {  # operations that a system of the family has, and which
-    "variations": "dalle2",
-    "interpolate": "dalle2",
-    "text_diff": "dalle2",
-    "probe": "dalle2",
-    "inpaint": "dalle2 or dalle3",
-    "outpaint": "dalle2 or dalle3",
-}
-
 
 def load(
     model: str | Path,
@@ -480,13 +471,9 @@ class Artist:
             self._unsupported(operation)
 
     def _unsupported(self, operation: str) -> NoReturn:
-        able, lacking = kinds_that(operation), getattr(self.pipeline, "lacking", {})
-        if operation in lacking:
-            remedy = lacking[operation]
-        elif able:
-            remedy = f"{', '.join(able)} can: give --model or load() one of those"
-        else:
-            remedy = f"it needs {ABLE.get(operation, 'another system')}, and no such bundle is here"
+        remedy = getattr(self.pipeline, "lacking", {}).get(operation)
+        if remedy is None:
+            remedy = f"{', '.join(kinds_that(operation))} can: give --model or load() one of those"
         raise Unsupported(
             f"{self.name} ({self.pipeline.kind}) cannot do {operation}: {remedy}. "
             f"It can {', '.join(sorted(self.operations))}"

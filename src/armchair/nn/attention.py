@@ -63,12 +63,12 @@ def by_blocks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     heads, rows = max(1, HELD // (queries * keys)), max(1, HELD // keys)
     out = torch.empty_like(q)
     held = q.new_empty(min(heads, len(q)), min(rows, queries), keys)
-    for first in range(0, len(q), heads):
-        some = slice(first, first + heads)
-        for start in range(0, queries, rows):
-            block = some, slice(start, start + rows)
-            asked = q[block]
-            with torch.autocast(q.device.type, enabled=False):
+    with torch.autocast(q.device.type, enabled=False):
+        for first in range(0, len(q), heads):
+            some = slice(first, first + heads)
+            for start in range(0, queries, rows):
+                block = some, slice(start, start + rows)
+                asked = q[block]
                 scores = torch.bmm(asked, k[some], out=held[: len(asked), : asked.shape[1]])
                 torch.bmm(torch.softmax(scores, -1, out=scores), v[some], out=out[block])
     return out.unflatten(0, shape)
