@@ -19,6 +19,7 @@ guidance grows). `text alone` hides the image embedding from the decoder, which 
 from __future__ import annotations
 
 import argparse
+import logging
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +30,7 @@ from _machine import clock, facts, show, write
 from _svg import Line, Panel, save
 
 from armchair.core.images import to_pixels, to_tensor
+from armchair.core.logs import silenced
 from armchair.core.rng import SeedBatch
 from armchair.dalle2.caption import PAD, caption_tokens
 from armchair.dalle2.drawing import conditions_of, denoiser_of
@@ -41,7 +43,7 @@ from armchair.evaluation.geneval import SIDE, fulfils
 from armchair.evaluation.metrics import clip_score
 from armchair.evaluation.prompts import LANGUAGES, SIX
 from armchair.evaluation.scenes import pictures, said
-from armchair.evaluation.session import Session, as_bytes, without_notes
+from armchair.evaluation.session import Session, as_bytes
 
 FIRST_SEED = 2_000  # the scoreboard uses others
 REAL = 1_000  # renders that the drawn pictures are compared with
@@ -152,7 +154,7 @@ def guidance(session: Session, args: argparse.Namespace) -> list[dict[str, Any]]
 def drawn(session: Session, text: str, seeds: range, **options: Any) -> torch.Tensor:
     """(N, 3, H, W) uint8, as small as the system draws: upsamplers are not what is measured"""
     artist = session.artist
-    with without_notes():
+    with silenced("armchair", logging.ERROR):
         made = artist.generate(text, n=len(seeds), seed=seeds[0], size=smallest(artist.sizes), **options)
     return as_bytes(torch.stack([to_tensor(picture.image) for picture in made]))
 

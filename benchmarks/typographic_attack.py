@@ -15,6 +15,7 @@ phone's and a pizza's name. `by words` is zero-shot naming by CLIP among the con
 from __future__ import annotations
 
 import argparse
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ from _machine import facts, show, write
 
 from armchair.clip.zeroshot import class_embeddings, concept_prompts
 from armchair.core.images import contact_sheet, to_image, to_tensor
+from armchair.core.logs import silenced
 from armchair.data.world import layout
 from armchair.data.world.concepts import load_concepts
 from armchair.data.world.scene import Scene, Thing
 from armchair.evaluation.scenes import pictures, single
-from armchair.evaluation.session import Session, as_bytes, without_notes
+from armchair.evaluation.session import Session, as_bytes
 
 DRAWN = 96  # concepts that the shipped systems draw
 LONGEST = 8  # letters of a name on a board
@@ -70,7 +72,7 @@ def main() -> None:
         named = (session.image_emb(as_bytes(images)) @ classes.mT).softmax(1).argmax(1).tolist()
         found: dict[str, list[float]] = {"thing": [], "word": []}
         for i, (thing, word) in enumerate(pairs):
-            with without_notes():
+            with silenced("armchair", logging.ERROR):
                 made = session.artist.variations(
                     to_image(images[i]), n=each, seed=1, size=f"{side}x{side}", eta=1.0
                 )

@@ -221,10 +221,8 @@ def test_models_are_found_by_name_run_and_folder(shipped: Path, toy: ModuleType)
 def test_a_bundle_that_does_not_draw_says_so(shipped: Path, toy: ModuleType, tmp_path: Path):
     """A stage's bundle is no artist."""
     toy.save_toy(tmp_path / "part", kind="toy_dvae")
-    with pytest.raises(
-        Unsupported,
-        match="a bundle of kind toy_dvae does not draw by itself; those of kind dalle1, dalle2, dalle3, toy do",
-    ):
+    drawing = "those of kind dalle1, dalle2, dalle3, toy do"
+    with pytest.raises(Unsupported, match=f"a bundle of kind toy_dvae does not draw by itself; {drawing}"):
         armchair.load(tmp_path / "part")
 
 

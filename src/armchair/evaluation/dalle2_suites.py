@@ -4,6 +4,7 @@ back of a picture that it turns into its latent (arXiv:2204.06125, sections 2.2 
 
 from __future__ import annotations
 
+import logging
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from armchair.core.errors import Unsupported
 from armchair.core.images import to_image, to_tensor
+from armchair.core.logs import silenced
 from armchair.dalle2.pipeline import PRIORS, Dalle2
 from armchair.data.world.scene import sample_scene
 from armchair.evaluation.bootstrap import Table
@@ -20,7 +22,7 @@ from armchair.evaluation.metrics import psnr
 from armchair.evaluation.prompts import LANGUAGES
 from armchair.evaluation.result import Measured, korean_less_english, summarise
 from armchair.evaluation.scenes import pictures, said
-from armchair.evaluation.session import Session, as_bytes, without_notes
+from armchair.evaluation.session import Session, as_bytes
 
 CAPTIONED = {False: 300, True: 60}  # scenes, by `quick`
 INVERTED = {False: 64, True: 16}  # scenes
@@ -89,7 +91,7 @@ def roundtrip(session: Session) -> Measured:
     def again(eta: float) -> Tensor:
         back: list[Tensor] = []
         for (i,) in session.each(f"eta {eta:g}", range(n), 1):
-            with without_notes():
+            with silenced("armchair", logging.ERROR):
                 made = artist.variations(to_image(shown[i]), seed=i, size=size, eta=eta)
             back.append(to_tensor(made[0].image))
         return torch.stack(back)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from armchair.core.bundle import Bundle
 from armchair.core.device import pick_device
 from armchair.core.errors import BadInput, Unsupported
 from armchair.core.images import to_tensor
+from armchair.core.logs import silenced
 from armchair.data.world.art import Art, emoji_art
 from armchair.evaluation.geneval import SIDE
 from armchair.evaluation.prompts import LANGUAGES, SEEDS, Prompt, chosen, load_prompts
@@ -138,7 +138,7 @@ class Session:
 
     def draw(self, text: str, seeds: Sequence[int], names: Sequence[str]) -> Tensor:
         """The model's pictures of a text, one a seed: (N, 3, H, W) uint8; saved by name if asked."""
-        with without_notes():
+        with silenced("armchair", logging.ERROR):  # notes on single prompts, such as words never seen
             found = self.artist.generate(text, n=len(seeds), seed=seeds[0])
         if self.save is not None:
             for picture, name in zip(found, names, strict=True):
@@ -170,18 +170,6 @@ class Session:
 def file_name(prompt: Prompt, language: str, seed: int) -> str:
     """Of a picture that is kept."""
     return f"{prompt.id.replace('/', '-')}-{language}-{seed}.png"
-
-
-@contextlib.contextmanager
-def without_notes() -> Generator[None]:
-    """Keep notes on single prompts, such as words never seen, off the screen."""
-    log = logging.getLogger("armchair")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def at_side(images: Tensor, side: int, grow: bool = True) -> Tensor:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import logging
 import os
 import re
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 from armchair.core.errors import ArmchairError, BadInput, MissingDependency
+from armchair.core.logs import silenced
 from armchair.data.world.packages import cache_folder
 
 FORM = "hub:owner/name@revision, the revision as 40 hex digits"
@@ -59,7 +58,7 @@ def fetch(name: str, revision: str, offline: bool = False) -> Path:
                 if isinstance(error, errors.HfHubHTTPError):  # the hub answers
                     raise
                 offline, why = True, f"and it cannot be fetched: {error}"
-        with _silent():
+        with silenced("huggingface_hub", logging.CRITICAL):  # what ends a download is said in our words
             return Path(
                 hub.snapshot_download(
                     name,
@@ -113,18 +112,6 @@ def _stands_at(name: str, branch: str, offline: bool) -> str | None:
             return None
     reference = _cache(hub) / f"models--{name.replace('/', '--')}" / "refs" / branch
     return reference.read_text().strip() if reference.is_file() else None
-
-
-@contextlib.contextmanager
-def _silent() -> Generator[None]:
-    """Without the library's own lines about a download: what ends it is said in ours."""
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _cache(hub: Any) -> Path:
