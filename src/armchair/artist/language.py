@@ -127,7 +127,7 @@ def expand(
 
 
 def chat(
-    model: str | Path = "dalle1",
+    model: str | Path = "dalle3",
     *,
     seed: int | None = None,
     folder: str | Path | None = None,

@@ -42,7 +42,7 @@ def command(
 
     \b
     Examples
-      armchair chat --model dalle1 --seed 1
+      armchair chat --seed 1 --size 64x64
       printf 'a cat\\nmake it red\\nundo\\n' | armchair chat --out story
     """
     from armchair.artist.find import find

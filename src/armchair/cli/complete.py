@@ -21,7 +21,7 @@ def command(
     keep_rows: Annotated[
         int | None, typer.Option(metavar="R", help="Rows of codes that stay. [default: half of them]")
     ] = None,
-    model: o.Model = o.DEFAULT_MODEL,
+    model: o.Model = o.DALLE1,
     n: o.N = 1,
     seed: o.Seed = None,
     size: o.Size = None,

@@ -66,7 +66,7 @@ def command(
       armchair generate "a red apple" --n 4 --seed 1
       armchair generate "빨간 사과" --model dalle1 --json
       armchair generate "two cats" --rerank 16
-      armchair generate "a cat on a blue car" --model dalle3 --expand builtin
+      armchair generate "a cat on a blue car" --expand builtin
     """
     from armchair.artist.check import check_n, check_prompt
     from armchair.artist.find import find

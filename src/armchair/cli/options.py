@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_MODEL = "dalle1"
+DEFAULT_MODEL = "dalle3"  # the one that follows prompts best
+DALLE1 = "dalle1"  # the default of what only DALL·E 1 can do
 DALLE2 = "dalle2"  # the default of what only DALL·E 2 can do
 
 Model = Annotated[
