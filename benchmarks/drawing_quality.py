@@ -32,8 +32,6 @@ from _svg import Line, Panel, save
 from armchair.core.images import to_pixels, to_tensor
 from armchair.core.logs import silenced
 from armchair.core.rng import SeedBatch
-from armchair.dalle2.caption import PAD, caption_tokens
-from armchair.dalle2.drawing import conditions_of, denoiser_of
 from armchair.dalle2.pipeline import Dalle2
 from armchair.data.world.scene import sample_scene
 from armchair.diffusion.drawing import sample
@@ -168,14 +166,8 @@ def text_alone(session: Session, text: str, seeds: range, **options: Any) -> tor
     """The same from the decoder with the image embedding hidden."""
     pipeline = cast(Dalle2, session.artist.pipeline)
     settings = {**pipeline.defaults, **options}
-    net, schedule = pipeline.parts["decoder"], pipeline.schedule(settings)
-    length = net.config.caption.length
-    z = torch.zeros(len(seeds), net.config.embed)
-    words = caption_tokens(pipeline.bpe.encode(text), length)
-    cond = conditions_of(net, [words] * len(z), z, False)
-    uncond = conditions_of(net, [torch.full((length,), PAD)] * len(z), z, False)
-    scale = settings["guidance"]
-    denoise = denoiser_of(net, schedule, cond, None if scale == 1 else uncond, scale)
+    z = torch.zeros(len(seeds), pipeline.parts.config("decoder").embed)
+    denoise, schedule = pipeline.denoiser(text, z, settings, shown=False)
     rng = SeedBatch(seeds)
     x = rng.normal(3, pipeline.side, pipeline.side)
     *_, last = sample(denoise, x, schedule, rng, settings["sampler"])

@@ -39,7 +39,8 @@ class DecoderConfig:
     image_size: int = 64  # pixels per side
     embed: int = 1024  # numbers of a CLIP embedding
     image_tokens: int = 4  # extra tokens that the embedding is projected to
-    caption: CaptionConfig = field(default_factory=CaptionConfig)
+    caption: CaptionConfig | None = field(default_factory=CaptionConfig)  # None: states of CLIP's text tower
+    text_width: int = 1024  # of CLIP's text tower, where it reads the caption
     levels: tuple[LevelSpec, ...] = (
         LevelSpec(width=512, depth=3),
         LevelSpec(width=1024, depth=3, attention="keys"),
@@ -79,12 +80,17 @@ class DecoderConfig:
             middle_attention=self.levels[-1].attention,
             patch=self.patch,
             time_width=self.time_width,
-            context_width=self.caption.width,
+            context_width=self.context_width,
             head_width=self.head_width,
             groups=self.groups,
             dropout=self.dropout,
             qk_norm=self.qk_norm,
         )
+
+    @property
+    def context_width(self) -> int:
+        """Of the tokens that attention reads."""
+        return self.text_width if self.caption is None else self.caption.width
 
     @property
     def levels_of_noise(self) -> Schedule:

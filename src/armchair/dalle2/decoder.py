@@ -6,6 +6,7 @@ from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from armchair.dalle2.caption import CaptionEncoder
 from armchair.dalle2.config import DecoderConfig
@@ -13,11 +14,12 @@ from armchair.dalle2.scale import Standardise
 from armchair.nn.unet import UNet
 
 
-class Conditions(TypedDict):
+class Conditions(TypedDict, total=False):
     """What a picture is drawn from, computed once for all steps. B pictures."""
 
     extra: Tensor  # (B, E) joins the timestep
     context: Tensor  # (B, image_tokens + L, W) tokens
+    keep: Tensor  # (B, image_tokens + L) bool, False is no token; with states of CLIP's text tower
     known: Tensor  # (B, 4, H, W) pixels that stay, in -1..1 and 0 elsewhere, and 1 where they stay
 
 
@@ -25,15 +27,16 @@ class Decoder(nn.Module):
     """GLIDE's U-Net (arXiv:2112.10741). The embedding joins the timestep and becomes four tokens more.
 
     Four input channels say what is known of the picture, so that one network draws and inpaints. B batch, E
-    embedding width of the U-Net, Z numbers of a CLIP embedding, L places and W width of the caption.
+    embedding width of the U-Net, Z numbers of a CLIP embedding, L places and W width of the caption, which a
+    transformer of its own reads, or CLIP's text tower as in `ClipDecoder`.
     """
 
     def __init__(self, config: DecoderConfig):
         super().__init__()
         self.config = config
-        width, emb_width = config.caption.width, config.unet.emb_width
+        width, emb_width = config.context_width, config.unet.emb_width
         self.unet = UNet(config.unet)
-        self.caption = CaptionEncoder(config.caption)
+        self.caption = None if config.caption is None else CaptionEncoder(config.caption)
         self.caption_to_time = nn.Linear(width, emb_width)  # of the last place, as in GLIDE
         self.scale = Standardise(config.embed)
         self.image_to_time = nn.Linear(config.embed, emb_width)
@@ -41,25 +44,46 @@ class Decoder(nn.Module):
         self.no_image = nn.Parameter(torch.zeros(config.embed))  # stands for an embedding that is not given
 
     def conditions(
-        self, tokens: Tensor, image_emb: Tensor, has_image: Tensor, known: Tensor | None = None
+        self,
+        words: Tensor,
+        image_emb: Tensor,
+        has_image: Tensor,
+        known: Tensor | None = None,
+        keep: Tensor | None = None,
     ) -> Conditions:
-        """tokens (B, L), image_emb (B, Z) unit vectors, has_image (B,) bool: False hides the embedding
+        """words: tokens (B, L), or states of CLIP's text tower (B, L, W) and keep (B, L) bool: False is none
+        image_emb (B, Z) unit vectors, has_image (B,) bool: False hides the embedding
 
         known: as in Conditions; None: nothing is.
         """
         z = torch.where(has_image[:, None], self.scale(image_emb.float()), self.no_image.float())  # (B, Z)
         z = z.to(self.image_to_time.weight.dtype)
-        words = self.caption(tokens)  # (B, L, W)
         images = self.image_to_tokens(z).unflatten(1, (self.config.image_tokens, -1))
+        if self.caption is not None:
+            words = self.caption(words)  # (B, L, W)
+        words = words.to(z.dtype)
+        last = words[:, -1] if keep is None else words[torch.arange(len(words)), keep.sum(dim=1) - 1]
         if known is None:
             side = self.config.image_size
             known = z.new_zeros(len(z), 4, side, side)
-        return {
-            "extra": self.caption_to_time(words[:, -1]) + self.image_to_time(z),
+        made: Conditions = {
+            "extra": self.caption_to_time(last) + self.image_to_time(z),
             "context": torch.cat([images, words], dim=1),
             "known": known,
         }
+        if keep is not None:
+            made["keep"] = F.pad(keep, (self.config.image_tokens, 0), value=True)
+        return made
 
-    def forward(self, x: Tensor, t: Tensor, *, extra: Tensor, context: Tensor, known: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        extra: Tensor,
+        context: Tensor,
+        known: Tensor,
+        keep: Tensor | None = None,
+    ) -> Tensor:
         """x (B, 3, H, W) noisy pixels in -1..1, t (B,) -> (B, 3, H, W), or (B, 6, H, W) with the variance"""
-        return self.unet(torch.cat([x, known.to(x)], dim=1), t, extra=extra, context=context)
+        return self.unet(torch.cat([x, known.to(x)], dim=1), t, extra=extra, context=context, keep=keep)

@@ -101,8 +101,10 @@ class DecoderTaskConfig:
         if isinstance(self.net, ClipDecoderConfig):
             net = replace(self.net, embed=clip.embed, text_width=clip.text.width)
         else:
-            caption = replace(self.net.caption, vocab=tokenizer(using["clip"]).vocab)
-            net = replace(self.net, embed=clip.embed, caption=caption)
+            caption = self.net.caption
+            if caption is not None:
+                caption = replace(caption, vocab=tokenizer(using["clip"]).vocab)
+            net = replace(self.net, embed=clip.embed, caption=caption, text_width=clip.text.width)
         task = DecoderTask(replace(self, net=net), using)
         if init is not None:
             fill_module(task.net, init.tensors("decoder"), "decoder")
@@ -149,9 +151,8 @@ class DecoderTask(Stage):
 
     def tokens(self, ids: Sequence[int]) -> Tensor:
         """BPE ids -> (L,) int64 as the decoder reads a caption; of no ids: as it reads a hidden one"""
-        if isinstance(self.net, ClipDecoder):
-            return self.embedder.tokens_of(ids)
-        return caption_tokens(ids, self.net.config.caption.length)
+        caption = None if isinstance(self.net, ClipDecoder) else self.net.config.caption
+        return self.embedder.tokens_of(ids) if caption is None else caption_tokens(ids, caption.length)
 
     def counts(self, data: dict[str, Tensor]) -> dict[str, float]:
         return {"samples": float(len(data["image"]))}
@@ -186,11 +187,14 @@ class DecoderTask(Stage):
     def conditions(self, data: Mapping[str, Tensor], x0: Tensor, z: Tensor) -> Conditions | ClipConditions:
         """What examples are drawn from. x0 (B, 3, S, S), z (B, Z)"""
         tokens, has_image = data["tokens"], data["has_image"]
+        if isinstance(self.net, Decoder) and self.net.caption is not None:
+            return self.net.conditions(tokens, z, has_image, known_part(x0, data["keep"]))
+        text_emb, text_seq, keep = self.embedder.words(tokens)
+        longest = int(keep.sum(dim=1).max())
+        text_seq, keep = text_seq[:, :longest], keep[:, :longest]
         if isinstance(self.net, ClipDecoder):
-            text_emb, text_seq, keep = self.embedder.words(tokens)
-            longest = int(keep.sum(dim=1).max())
-            return self.net.conditions(text_emb, text_seq[:, :longest], keep[:, :longest], z, has_image)
-        return self.net.conditions(tokens, z, has_image, known_part(x0, data["keep"]))
+            return self.net.conditions(text_emb, text_seq, keep, z, has_image)
+        return self.net.conditions(text_seq, z, has_image, known_part(x0, data["keep"]), keep)
 
     def preview(self, rng: SeedBatch) -> Image.Image | None:
         """Pictures of the data; below them what their embeddings and captions give, and captions alone."""

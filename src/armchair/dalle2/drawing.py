@@ -17,26 +17,29 @@ from armchair.diffusion.prediction import Denoiser, Output, clipped, denoiser
 from armchair.diffusion.schedule import Schedule
 
 Drawn = Conditions | ClipConditions  # what one of the two decoders draws from
+# of one caption: tokens (1, L) and None, or states (1, L, W) of CLIP's text tower and keep (1, L)
+Words = tuple[Tensor, Tensor | None]
 
 
 @torch.no_grad()
 def conditions_of(
     net: Decoder,
-    tokens: Sequence[Tensor],
+    words: Sequence[Words],
     image_emb: Tensor,
     has_image: bool,
     known: Tensor | None = None,
 ) -> list[Conditions]:
-    """tokens (L,) of a caption a picture, image_emb (B, Z), known (1, 4, H, W) of all -> what each of B
-    pictures is drawn from, one row each, computed by itself
+    """words of a caption a picture, image_emb (B, Z), known (1, 4, H, W) of all -> what each of B pictures is
+    drawn from, one row each, computed by itself
     """
     device = net.no_image.device
     shown = torch.tensor([has_image], device=device)
     given = None if known is None else known.to(device)
-    return [
-        net.conditions(words[None].to(device), z[None].to(device), shown, given)
-        for words, z in zip(tokens, image_emb, strict=True)
-    ]
+    rows: list[Conditions] = []
+    for (caption, keep), z in zip(words, image_emb, strict=True):
+        real = None if keep is None else keep.to(device)
+        rows.append(net.conditions(caption.to(device), z[None].to(device), shown, given, real))
+    return rows
 
 
 @torch.no_grad()

@@ -21,10 +21,11 @@ from armchair.dalle2.caption import PAD, caption_tokens
 from armchair.dalle2.clip_decoder import ClipDecoder
 from armchair.dalle2.config import ClipDecoderConfig
 from armchair.dalle2.decoder import Decoder
-from armchair.dalle2.drawing import Drawn, clip_conditions_of, conditions_of, denoiser_of
+from armchair.dalle2.drawing import Drawn, Words, clip_conditions_of, conditions_of, denoiser_of
 from armchair.dalle2.embed import NO_TOWER, Embedder
 from armchair.dalle2.parts import parts_of, tokenizer
-from armchair.dalle2.prior import Prior, Words
+from armchair.dalle2.prior import Prior
+from armchair.dalle2.prior import Words as PriorWords
 from armchair.diffusion.drawing import sample
 from armchair.diffusion.prediction import Denoiser
 from armchair.diffusion.schedule import Schedule
@@ -211,7 +212,7 @@ class Dalle2:
             z = ar.sample(ar.read(words, real, text_emb, shown), uncond, rng, guidance=guidance)
         return z.float() if self.through_clip else F.normalize(z.float(), dim=-1)
 
-    def _read(self, prior: Prior, prompt: str, length: int, shown: bool) -> Words:
+    def _read(self, prior: Prior, prompt: str, length: int, shown: bool) -> PriorWords:
         """A caption, or what stands for a hidden one, as a diffusion prior reads it."""
         empty = not shown and prior.config.hidden == "empty"
         tokens, text_emb, text_seq, keep = self._text("" if empty else prompt, length)
@@ -234,13 +235,15 @@ class Dalle2:
         settings: Mapping[str, Any],
         known: Tensor | None = None,
         clip: bool = True,
+        shown: bool = True,
     ) -> tuple[Denoiser, Schedule]:
         """The decoder for embeddings z (B, Z) and a caption, or one a picture, or none; the levels it visits.
 
         known: (1, 4, S, S) as the decoder reads it.  clip: keep what it expects within the range of pixels.
+        shown: whether it is given the embeddings; False leaves it the captions alone, as GLIDE has them.
         """
         prompts = [None] * len(z) if prompt is None else one_each(prompt, len(z))
-        cond, uncond = self._conditions(prompts, z, settings["guidance"] != 1, known)
+        cond, uncond = self._conditions(prompts, z, settings["guidance"] != 1, known, shown)
         net, schedule = self.parts["decoder"], self.schedule(settings)
         return denoiser_of(net, schedule, cond, uncond, settings["guidance"], clip=clip), schedule
 
@@ -250,31 +253,29 @@ class Dalle2:
 
     @torch.no_grad()
     def _conditions(
-        self, prompts: Sequence[str | None], z: Tensor, guided: bool, known: Tensor | None
+        self, prompts: Sequence[str | None], z: Tensor, guided: bool, known: Tensor | None, shown: bool
     ) -> tuple[Sequence[Drawn], Sequence[Drawn] | None]:
         """What the decoder draws each picture from with and without its caption and embedding, the latter
         where it is guided.
         """
-        if self.through_clip:
-            clip_net: ClipDecoder = self.parts["decoder"]
-            read = {text: self._text("" if text is None else text)[1:] for text in dict.fromkeys(prompts)}
-            words = [read[text] for text in prompts]
-            cond = clip_conditions_of(clip_net, words, z, True)
-            if not guided:
-                return cond, None
-            lengths = [text_seq.shape[1] for _, text_seq, _ in words]
-            empty = {length: self._text("", length)[1:] for length in dict.fromkeys(lengths)}
-            return cond, clip_conditions_of(clip_net, [empty[length] for length in lengths], z, False)
-        net: Decoder = self.parts["decoder"]
-        length = net.config.caption.length
-        nothing = torch.full((length,), PAD)
-        tokens = [
-            nothing if text is None else caption_tokens(self.bpe.encode(text), length) for text in prompts
-        ]
-        hidden = None
-        if guided:
-            hidden = conditions_of(net, [nothing] * len(z), torch.zeros_like(z), False, known)
-        return conditions_of(net, tokens, z, True, known), hidden
+        net: Decoder | ClipDecoder = self.parts["decoder"]
+        if isinstance(net, Decoder) and net.config.caption is not None:
+            length = net.config.caption.length
+            ids = [[] if text is None else self.bpe.encode(text) for text in prompts]
+            captions: list[Words] = [(caption_tokens(row, length)[None], None) for row in ids]
+            nothing: list[Words] = [(torch.full((1, length), PAD), None)] * len(z)
+            cond = conditions_of(net, captions, z, shown, known)
+            return cond, conditions_of(net, nothing, z, False, known) if guided else None
+        read = {text: self._text("" if text is None else text)[1:] for text in dict.fromkeys(prompts)}
+        words = [read[text] for text in prompts]
+        lengths = [text_seq.shape[1] for _, text_seq, _ in words]
+        empty = {length: self._text("", length)[1:] for length in dict.fromkeys(lengths) if guided}
+        hidden = [empty[length] for length in lengths if guided]
+        if isinstance(net, ClipDecoder):
+            cond = clip_conditions_of(net, words, z, shown)
+            return cond, clip_conditions_of(net, hidden, z, False) if guided else None
+        cond = conditions_of(net, [row[1:] for row in words], z, shown, known)
+        return cond, conditions_of(net, [row[1:] for row in hidden], z, False, known) if guided else None
 
     def paint(
         self,

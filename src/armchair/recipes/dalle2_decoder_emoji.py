@@ -7,7 +7,7 @@ Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: the error of the clean picture, and what the judge sees in what it draws
 """
 
-from armchair.dalle2.config import CaptionConfig, DecoderConfig
+from armchair.dalle2.config import DecoderConfig
 from armchair.dalle2.decoder_task import DecoderTaskConfig, SamplingConfig
 from armchair.data.captions import CaptionMix
 from armchair.data.world.scene import shipped_mix
@@ -21,7 +21,7 @@ def recipe() -> Recipe:
         task=DecoderTaskConfig(
             net=DecoderConfig(
                 embed=256,
-                caption=CaptionConfig(vocab=4_096, length=32, width=128, depth=2, heads=4),
+                caption=None,
                 levels=(
                     LevelSpec(width=64, depth=1),
                     LevelSpec(width=128, depth=2, attention="keys"),
@@ -34,9 +34,11 @@ def recipe() -> Recipe:
                 qk_norm=True,
                 prediction="x0",
             ),
+            drop_image=0.3,
+            drop_text=0.2,
             v_weight=5.0,
             vlb_weight=0.01,
-            noise_power=0.6,
+            noise_power=0.45,
             scale="fitted",
             captions=CaptionMix(
                 kinds={"short": 0.9, "alt": 0.05, "long": 0.05}, languages={"en": 0.5, "ko": 0.5}
