@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -115,3 +117,30 @@ def test_flow_needs_no_steps():
         DecoderConfig(prediction="flow")
     with pytest.raises(ValueError, match="image_size 20 is not a multiple"):
         DecoderConfig(image_size=20)
+
+
+def test_captions_read_by_clip():
+    """States of CLIP's text tower are tokens beside the embedding's, the one of the end joins the timestep,
+    and what is no token is not read, whatever stands there.
+    """
+    torch.manual_seed(0)
+    net = Decoder(replace(DECODER_TINY, caption=None, text_width=24))
+    wake(net)
+    net.eval()
+    assert net.caption is None and net.config.context_width == 24
+    states, keep = torch.randn(2, 5, 24), torch.tensor([[True] * 3 + [False] * 2, [True] * 5])
+    z, shown = torch.zeros(2, DECODER_TINY.embed), torch.tensor([False, False])
+    given = net.conditions(states, z, shown, keep=keep)
+    assert given["context"].shape == (2, 4 + 5, 24)
+    assert given["keep"].tolist() == [[True] * 7 + [False] * 2, [True] * 9]
+    torch.testing.assert_close(
+        given["extra"] - net.image_to_time(net.no_image),
+        net.caption_to_time(torch.stack([states[0, 2], states[1, 4]])),
+    )
+    x, t = torch.randn(2, 3, 16, 16), torch.tensor([50, 50])
+    whole = net(x, t, **given)
+    cut = net.conditions(states[:1, :3], z[:1], shown[:1], keep=keep[:1, :3])
+    torch.testing.assert_close(whole[:1], net(x[:1], t[:1], **cut))
+    assert (whole[1:] - net(x[1:], t[1:], **net.conditions(states[1:] + 1, z[1:], shown[1:], keep=keep[1:])))[
+        0
+    ].abs().max() > 1e-3

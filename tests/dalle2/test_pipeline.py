@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import armchair
 from armchair.core.bundle import Bundle, Component, save_bundle
 from armchair.core.config import to_json
 from armchair.core.errors import BadInput, BundleError, Unsupported
 from armchair.core.parts import Parts
+from armchair.core.rng import SeedBatch
 from armchair.core.unfilled import Unfilled
+from armchair.dalle2.decoder import Decoder
 from armchair.dalle2.decoder_task import SamplingConfig
 from armchair.dalle2.parts import parts_of
 from armchair.dalle2.pipeline import Dalle2
@@ -21,7 +25,7 @@ from armchair.diffusion.drawing import Sampler
 from armchair.nn.unet import LevelSpec, UNetConfig
 from armchair.upsample.config import UpsamplerConfig
 from armchair.upsample.network import Upsampler
-from tests.dalle2.tiny import decoder_task, saved, wake, whole_bundle
+from tests.dalle2.tiny import DECODER_TINY, batch, decoder_task, saved, wake, whole_bundle
 
 CPU = torch.device("cpu")
 
@@ -74,6 +78,35 @@ def test_golden_picture(tmp_path: Path, storage: str, sampler: Sampler):
     assert picture.recipe["options"]["sampler"] == sampler
     (other,) = armchair.load(tmp_path / "made").generate("a red dog", seed=2)
     assert other.image.tobytes() != golden.tobytes()
+
+
+def test_a_decoder_that_reads_captions_through_clip(tmp_path: Path):
+    """It is trained, drawn with alone and in a batch of prompts, and inpaints, as one with its own does."""
+    task = decoder_task(tmp_path, net=replace(DECODER_TINY, caption=None))
+    assert isinstance(task.net, Decoder) and task.net.config.text_width == 64
+    assert task.tokens([]).shape == (8,)
+    loss, _ = task.loss(batch(task, [0, 1, 2]), SeedBatch(range(3)))
+    loss.backward()
+    grads = {name: p.grad for name, p in task.net.named_parameters()}
+    grad = grads["unet.down.1.attentions.0.context_kv.weight"]
+    assert grad is not None and grad.abs().sum() > 0
+    bundle = saved(tmp_path / "made", task)
+    artist = armchair.load(tmp_path / "made")
+    golden = bundle.golden()
+    assert golden is not None
+    (picture,) = artist.generate("a red dog", seed=1)
+    assert picture.image.tobytes() == golden.tobytes()
+    pipeline = Dalle2.from_bundle(bundle, CPU, torch.float32)
+    *_, both = pipeline.stream(["a red dog", "a dog on a blue hat"], [1, 2], "16x16", **pipeline.defaults)
+    *_, alone = pipeline.stream("a dog on a blue hat", [2], "16x16", **pipeline.defaults)
+    assert torch.equal(both.images[1], alone.images[0])
+    (painted,) = artist.inpaint(golden, Image.new("L", (16, 16), 255), "a red dog", seed=3)
+    assert painted.image.size == (16, 16)
+    z = torch.zeros(1, 12)
+    hidden, schedule = pipeline.denoiser("a red dog", z, {**pipeline.defaults, "guidance": 1}, shown=False)
+    other, _ = pipeline.denoiser("a red dog", z + 1, {**pipeline.defaults, "guidance": 1}, shown=False)
+    x, t = torch.randn(1, 3, 16, 16), schedule.times[-1:]
+    assert torch.equal(hidden(x, t).x0, other(x, t).x0)
 
 
 @pytest.mark.parametrize("prior", ["diffusion", "ar", "none"])

@@ -22,6 +22,7 @@ def recipe() -> Recipe:
             net=DecoderConfig(
                 embed=256,
                 caption=None,
+                text_width=192,
                 levels=(
                     LevelSpec(width=64, depth=1),
                     LevelSpec(width=128, depth=2, attention="keys"),
