@@ -93,6 +93,9 @@ def command(
             tell=tell,
         )
         for result in evaluate(session, names):
+            if out is not None:
+                write_bytes(out / result.file_name, result.file())
+                note(f"wrote {out / result.file_name}")
             differences = None if old is None or old.suite != result.suite else compare(result, old)
             row = to_json(result)
             del row["scores"]  # of every picture: in the file alone
@@ -103,9 +106,6 @@ def command(
                     "differences": to_json(differences),
                     "better": better(differences),
                 }
-            if out is not None:
-                write_bytes(out / result.file_name, result.file())
-                note(f"wrote {out / result.file_name}")
             if not as_json:
                 bar.stop()
                 show(result)
