@@ -125,7 +125,7 @@ def test_what_stands_in_the_way(tmp_path: Path, trained: dict[str, Bundle]):
     said = str(caught.value)
     assert "\n" not in said and "as the recipe dalle2_decoder_karlo_tiny does" in said
     for what in (
-        "no component upsample_256", "a decoder with a caption transformer of its own",
+        "no component upsample_256", "a decoder that reads captions in its own way",
         "a ClipDecoderConfig as its task.net", "prior.words='tokens'", "its prior's task.net.words=clip",
         "its prior's task.net.hidden=empty", "its prior's task.measured=false",
     ):  # fmt: skip

@@ -20,11 +20,9 @@ TIMES = 1000.0  # what the network is told of a flow's time 1, so that its sinus
 
 
 @dataclass(frozen=True, kw_only=True)
-class T5Config:
-    """An encoder of T5 1.1 (arXiv:1910.10683, 2002.05202). The defaults are T5-XXL's: 4.76e9 parameters."""
+class T5BlocksConfig:
+    """Blocks as T5 1.1 has them (arXiv:1910.10683, 2002.05202). The defaults are T5-XXL's."""
 
-    vocab: int = 32_128  # ids, those of the padding and of the end among them
-    length: int = 256  # tokens that are read of a caption, its end among them
     width: int = 4096
     depth: int = 24
     heads: int = 64
@@ -32,18 +30,29 @@ class T5Config:
     hidden: int = 10_240  # of the gated MLP
     buckets: int = 32  # of distances between tokens, half of them for each direction
     max_distance: int = 128  # tokens; all that are further apart share a bucket
+
+    def __post_init__(self) -> None:
+        if self.buckets % 4 or self.max_distance <= self.buckets // 4:
+            raise ValueError(
+                f"buckets {self.buckets} is no multiple of 4, or max_distance too short for them"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class T5Config(T5BlocksConfig):
+    """An encoder of T5 1.1. The defaults are T5-XXL's: 4.76e9 parameters."""
+
+    vocab: int = 32_128  # ids, those of the padding and of the end among them
+    length: int = 256  # tokens that are read of a caption, its end among them
     pad: int = 0  # id that fills a row after its end
     end: int = 1  # id after a caption's last token
 
     masked = True  # the padding is not read
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.length < 1 or not 0 <= self.pad < self.vocab or not 0 <= self.end < self.vocab:
             raise ValueError(f"pad {self.pad} and end {self.end} lie in 0..vocab - 1, {self.vocab - 1}")
-        if self.buckets % 4 or self.max_distance <= self.buckets // 4:
-            raise ValueError(
-                f"buckets {self.buckets} is no multiple of 4, or max_distance too short for them"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +85,7 @@ class LatentConfig:
     channels: int = 4  # of a latent: the autoencoder's
     ratios: tuple[Ratio, ...] = ("1:1", "7:4", "4:7")  # the square first; the others have its shorter side
     words: WordsConfig = field(default_factory=T5Config)
+    reader: T5BlocksConfig | None = None  # blocks that are trained between the text's states and the U-Net
     pooled: bool = False  # the mean of the text's states joins the timestep; not in the paper
     levels: tuple[LevelSpec, ...] = (
         LevelSpec(width=320, depth=2, attention="cross"),
@@ -106,6 +116,10 @@ class LatentConfig:
     def __post_init__(self) -> None:
         if not self.ratios or self.ratios[0] != "1:1" or len(set(self.ratios)) != len(self.ratios):
             raise ValueError(f"ratios {self.ratios}: 1:1 first, and each once")
+        if self.reader is not None and self.reader.width != self.words.width:
+            raise ValueError(
+                f"reader has width {self.reader.width}, and the text's states {self.words.width}"
+            )
         stride = self.stride * self.unet.stride
         for width, height in self.shapes:
             if width % stride or height % stride:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from armchair.dalle3.config import TIMES, LatentConfig
-from armchair.dalle3.text_encoder import text_encoder
+from armchair.dalle3.text_encoder import Reader, text_encoder
 from armchair.nn.cross import Words
 from armchair.nn.unet import UNet
 
@@ -59,10 +59,13 @@ class Denoiser(nn.Module):
         self.config = config
         self.scale = LatentScale(config.channels)
         self.unet = UNet(config.unet)
+        self.reader = Reader(config.reader) if config.reader is not None else None
         self.pooled = nn.Linear(config.words.width, config.unet.emb_width) if config.pooled else None
 
     def conditions(self, text_seq: Tensor, keep: Tensor, known: Tensor | None) -> Conditions:
         """text_seq (B, L, W), keep (B, L) bool, known as in Conditions, or None where it does not inpaint"""
+        if self.reader is not None:
+            text_seq = self.reader(text_seq, keep)
         made: Conditions = {"words": self.unet.read(text_seq), "keep": keep}
         if self.pooled is not None:
             shown = keep.unsqueeze(-1).to(text_seq.dtype)

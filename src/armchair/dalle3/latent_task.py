@@ -96,7 +96,10 @@ class LatentTaskConfig:
             words = replace(words, vocab=bpe.vocab + 2, pad=bpe.vocab, end=bpe.vocab + 1)
         else:
             words = replace(words, text=replace(words.text, vocab=bpe.vocab + 2))
-        net = replace(self.net, words=words, channels=coder.config.channels, stride=coder.config.stride)
+        reader = None if self.net.reader is None else replace(self.net.reader, width=words.width)
+        net = replace(
+            self.net, words=words, reader=reader, channels=coder.config.channels, stride=coder.config.stride
+        )
         return LatentTask(replace(self, net=net), using, coder, bpe, init)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from armchair.dalle3.config import ClipWordsConfig, T5Config, WordsConfig
+from armchair.dalle3.config import ClipWordsConfig, T5BlocksConfig, T5Config, WordsConfig
 from armchair.nn.attention import attend
 from armchair.nn.sparse import causal
 from armchair.nn.transformer import Block
@@ -39,19 +39,43 @@ class T5Encoder(nn.Module):
 
     def forward(self, tokens: Tensor, keep: Tensor) -> Tensor:
         """tokens (B, L), keep (B, L) bool: False is no token -> (B, L, W)"""
-        distances = self.distance_embedding(buckets(tokens.shape[1], self.config).to(tokens.device))
-        hidden = torch.zeros_like(keep, dtype=distances.dtype).masked_fill_(~keep, -torch.inf)
-        bias = distances.permute(2, 0, 1) + hidden[:, None, None, :]  # (B, h, L, L)
+        bias = score_bias(self.distance_embedding, keep, self.config)
         h = self.token_embedding(tokens)
         for block in self.blocks:
             h = block(h, bias)
         return self.norm(h)
 
 
+class Reader(nn.Module):
+    """T5's blocks over the states of a text encoder that stands frozen. CLIP's is causal: its state of what
+    is named first does not know what is said of it later: "a cat below a dog" needs both directions. Not in
+    the paper. Untrained it changes nothing.
+
+    B batch, L tokens, W width.
+    """
+
+    def __init__(self, config: T5BlocksConfig):
+        super().__init__()
+        self.config = config
+        self.distance_embedding = nn.Embedding(config.buckets, config.heads)
+        self.blocks = nn.ModuleList(T5Block(config) for _ in range(config.depth))
+        nn.init.zeros_(self.distance_embedding.weight)
+        for block in self.blocks:
+            nn.init.zeros_(block.out.weight)
+            nn.init.zeros_(block.down.weight)
+
+    def forward(self, text_seq: Tensor, keep: Tensor) -> Tensor:
+        """text_seq (B, L, W), keep (B, L) bool: False is no token -> (B, L, W)"""
+        bias = score_bias(self.distance_embedding, keep, self.config)
+        for block in self.blocks:
+            text_seq = block(text_seq, bias)
+        return text_seq
+
+
 class T5Block(nn.Module):
     """Attention, then a gated MLP, each after a norm and added to what it read."""
 
-    def __init__(self, config: T5Config):
+    def __init__(self, config: T5BlocksConfig):
         super().__init__()
         width, inner = config.width, config.heads * config.head_width
         self.heads = config.heads
@@ -76,7 +100,16 @@ class T5Block(nn.Module):
         return x + self.down(F.gelu(self.gate(h), approximate="tanh") * self.up(h))
 
 
-def buckets(length: int, config: T5Config) -> Tensor:
+def score_bias(embedding: nn.Embedding, keep: Tensor, config: T5BlocksConfig) -> Tensor:
+    """embedding of (buckets, h), keep (B, L) bool -> (B, h, L, L) added to the scores: a number for each
+    distance and head, and minus infinity for what is no token
+    """
+    distances = embedding(buckets(keep.shape[1], config).to(keep.device))
+    hidden = torch.zeros_like(keep, dtype=distances.dtype).masked_fill_(~keep, -torch.inf)
+    return distances.permute(2, 0, 1) + hidden[:, None, None, :]
+
+
+def buckets(length: int, config: T5BlocksConfig) -> Tensor:
     """(length, length) int64: the bucket of each key's distance from each query. Half of the buckets are for
     keys that come after; half of those for one distance each, the others for ranges that grow
     logarithmically up to max_distance.

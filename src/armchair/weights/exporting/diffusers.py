@@ -116,7 +116,7 @@ def obstacles(configs: Mapping[str, Any]) -> list[Obstacle]:
     found = [Obstacle(f"no component {name}") for name in ("prior", "upsample_256") if name not in configs]
     clip, decoder = configs["clip"], configs["decoder"]
     if isinstance(decoder, DecoderConfig):
-        what = "a decoder with a caption transformer of its own and channels for inpainting"
+        what = "a decoder that reads captions in its own way and has channels for inpainting"
         found.append(Obstacle(what, "a ClipDecoderConfig as its task.net"))
     else:
         found += decoder_obstacles(decoder, "its task.net")
