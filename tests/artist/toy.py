@@ -5,7 +5,7 @@ pipeline.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ class ToyPipeline:
     sizes = ["16x16", "8x8"]
     languages = ["en"]
     defaults = {"guidance": 1.0, "temperature": 1.0, "top_k": None}
+    lacking: Mapping[str, str] = {}
+    together = False
+    expands = False
 
     def __init__(self, net: torch.nn.Linear):
         self.net = net

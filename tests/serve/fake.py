@@ -94,9 +94,9 @@ def words(operation: str, arguments: dict[str, Any], pictures: list[Image.Image]
 class Artist:
     def __init__(self, name: str):
         self.name, self.operations = name, frozenset(MODELS[name])
-        self.sizes = ["16x16", "32x16"]
+        self.sizes, self.writing = ["16x16", "32x16"], None
         defaults = {"steps": STEPS, "guidance": 3.0} if name == "dalle2" else {"guidance": 3.0}
-        self.pipeline = SimpleNamespace(defaults=defaults, together=True)
+        self.pipeline = SimpleNamespace(defaults=defaults, together=True, expands=False)
         self.bundle = SimpleNamespace(kind=name, name=name, digest="d" * 64, folder=Path("nowhere"))
 
     def notes(self, prompt: str) -> list[str]:

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from PIL import Image
@@ -396,7 +396,7 @@ class Artist:
         assert all((job.operation, job.size, job.options) == alike for job in jobs)
         prompts = [job.prompt if job.revised_prompt is None else job.revised_prompt for job, _ in rows]
         seeds, last = [seed for _, seed in rows], None
-        for last in cast(Any, self.pipeline).stream(prompts, seeds, first.size, **first.options):
+        for last in self.pipeline.stream(prompts, seeds, first.size, **first.options):
             yield last
         assert last is not None
         for (job, seed), image in zip(rows, last.images, strict=True):
@@ -471,7 +471,7 @@ class Artist:
             self._unsupported(operation)
 
     def _unsupported(self, operation: str) -> NoReturn:
-        remedy = getattr(self.pipeline, "lacking", {}).get(operation)
+        remedy = self.pipeline.lacking.get(operation)
         if remedy is None:
             remedy = f"{', '.join(kinds_that(operation))} can: give --model or load() one of those"
         raise Unsupported(

@@ -86,7 +86,7 @@ class Conversation:
         Raises BadInput for a wrong seed, writer, size or option, and for a folder with a damaged transcript.
         """
         self.artist, self.folder = artist, folder
-        usual = BUILTIN if getattr(artist.pipeline, "expands", False) else OFF
+        usual = BUILTIN if artist.pipeline.expands else OFF
         self.expand = check_writer(usual if expand is None else expand)
         self.size = check_size(size, artist.sizes, artist.name)
         self.options = check_options(

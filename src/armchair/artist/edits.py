@@ -21,12 +21,13 @@ from armchair.artist.check import (
     check_size,
 )
 from armchair.artist.job import Job
-from armchair.artist.source import pack_image, unpack_image
+from armchair.artist.source import pack_image
 from armchair.core.errors import BadInput
 from armchair.core.images import flat, keep_mask, open_image, parse_size, square
 
 if TYPE_CHECKING:
     from armchair.artist.artist import Artist
+    from armchair.weights.kinds import Editor
 
 Picturelike = Image.Image | str | Path
 FIRST_COMPONENTS = (20, 40, 80)  # of a probe where none are given; the paper goes on to 320
@@ -42,17 +43,16 @@ def variations_job(
     options: Mapping[str, Any],
 ) -> Job:
     """The arguments of `variations`, checked."""
-    artist.can("variations")
+    editor = _editor(artist, "variations")
     picture, shape = _square(artist, image, size)
-    chosen = _options(artist, "variations", options)
-    pipeline = cast(Any, artist.pipeline)
+    chosen = _options(artist, editor, "variations", options)
     return Job(
         operation="variations",
         prompt="",
         seeds=artist.seeds_from(seed, check_n(n)),
         size=shape,
         options=chosen,
-        run=lambda seeds: pipeline.variations(picture, seeds, shape, **chosen),
+        run=lambda seeds: editor.variations(picture, seeds, shape, **chosen),
         source=pack_image(picture),
     )
 
@@ -69,18 +69,17 @@ def interpolate_job(
     options: Mapping[str, Any],
 ) -> Job:
     """The arguments of `interpolate`, checked. frame: that one alone."""
-    artist.can("interpolate")
+    editor = _editor(artist, "interpolate")
     first, shape = _square(artist, a, size)
     second, _ = _square(artist, b, shape)
-    count, chosen = check_frames(frames), _options(artist, "interpolate", options)
-    pipeline = cast(Any, artist.pipeline)
+    count, chosen = check_frames(frames), _options(artist, editor, "interpolate", options)
     return Job(
         operation="interpolate",
         prompt="",
         seeds=artist.seeds_from(seed, 1),
         size=shape,
         options={**chosen, "frames": count},
-        run=lambda numbers: pipeline.interpolate(first, second, numbers, count, seed, shape, **chosen),
+        run=lambda numbers: editor.interpolate(first, second, numbers, count, seed, shape, **chosen),
         source=pack_image(first),
         second=pack_image(second),
         frames=_numbers(count, frame),
@@ -100,18 +99,17 @@ def text_diff_job(
     options: Mapping[str, Any],
 ) -> Job:
     """The arguments of `text_diff`, checked. frame: that one alone."""
-    artist.can("text_diff")
+    editor = _editor(artist, "text_diff")
     picture, shape = _square(artist, image, size)
     texts = check_prompt(source), check_prompt(target)
-    count, chosen = check_frames(frames), _options(artist, "text_diff", options)
-    pipeline = cast(Any, artist.pipeline)
+    count, chosen = check_frames(frames), _options(artist, editor, "text_diff", options)
     return Job(
         operation="text_diff",
         prompt=texts[1],
         seeds=artist.seeds_from(seed, 1),
         size=shape,
         options={**chosen, "frames": count, "source_text": texts[0]},
-        run=lambda numbers: pipeline.text_diff(picture, *texts, numbers, count, seed, shape, **chosen),
+        run=lambda numbers: editor.text_diff(picture, *texts, numbers, count, seed, shape, **chosen),
         source=pack_image(picture),
         frames=_numbers(count, frame),
     )
@@ -127,18 +125,17 @@ def probe_job(
     options: Mapping[str, Any],
 ) -> Job:
     """The arguments of `probe`, checked."""
-    artist.can("probe")
+    editor = _editor(artist, "probe")
     picture, shape = _square(artist, image, size)
     counts = check_components(FIRST_COMPONENTS if components is None else components)
-    chosen, seeds = _options(artist, "probe", options), artist.seeds_from(seed, 1)
-    pipeline = cast(Any, artist.pipeline)
+    chosen, seeds = _options(artist, editor, "probe", options), artist.seeds_from(seed, 1)
     return Job(
         operation="probe",
         prompt="",
         seeds=seeds,
         size=shape,
         options=chosen,
-        run=lambda numbers: pipeline.probe(picture, numbers, seeds[0], shape, **chosen),
+        run=lambda numbers: editor.probe(picture, numbers, seeds[0], shape, **chosen),
         source=pack_image(picture),
         frames=counts,
     )
@@ -156,11 +153,11 @@ def inpaint_job(
     options: Mapping[str, Any],
 ) -> Job:
     """The arguments of `inpaint`, checked."""
-    artist.can("inpaint")
+    _editor(artist, "inpaint")
     text, picture = check_prompt(prompt), open_image(image)
     shape = check_size(fitting(picture, artist.sizes) if size is None else size, artist.sizes, artist.name)
     canvas = masked(picture, None if mask is None else open_image(mask), parse_size(shape))
-    return _painting(artist, "inpaint", canvas, text, n=n, seed=seed, shape=shape, options=options)
+    return painting_job(artist, "inpaint", canvas, text, n=n, seed=seed, size=shape, options=options)
 
 
 def outpaint_job(
@@ -175,39 +172,38 @@ def outpaint_job(
     options: Mapping[str, Any],
 ) -> Job:
     """The arguments of `outpaint`, checked."""
-    artist.can("outpaint")
+    _editor(artist, "outpaint")
     text, place = check_prompt(prompt), check_anchor(anchor)
     shape = check_size(size, artist.sizes, artist.name)
     canvas = surrounded(open_image(image), parse_size(shape), place)
-    return _painting(artist, "outpaint", canvas, text, n=n, seed=seed, shape=shape, options=options)
+    return painting_job(artist, "outpaint", canvas, text, n=n, seed=seed, size=shape, options=options)
 
 
-def redo_job(artist: Artist, recipe: Mapping[str, Any]) -> Job:
-    """The job that drew one picture, from its recipe. Raises BadInput for an operation that is not known."""
-    operation, options = recipe["operation"], dict(recipe["options"])
-    if operation not in JOBS:
-        raise BadInput(
-            f"the recipe's operation is {operation!r}, which this version of Armchair does not know"
-        )
-    artist.can(operation)
-    image, seed = unpack_image(str(recipe.get("source", ""))), recipe["seed"]
-    if operation in ("inpaint", "outpaint"):
-        return _painting(
-            artist, operation, image, recipe["prompt"], n=1, seed=seed, shape=recipe["size"], options=options
-        )
-    common: dict[str, Any] = {"seed": seed, "size": recipe["size"], "options": options}
-    if operation == "variations":
-        return variations_job(artist, image, **common)
-    if operation == "probe":
-        return probe_job(artist, image, components=[recipe["frame"]], **common)
-    common |= {"frames": options.pop("frames"), "frame": recipe["frame"]}
-    if operation == "interpolate":
-        return interpolate_job(artist, image, unpack_image(str(recipe.get("second", ""))), **common)
-    source = options.pop("source_text")
-    return text_diff_job(artist, image, source=source, target=recipe["prompt"], **common)
-
-
-JOBS = frozenset({"variations", "interpolate", "text_diff", "probe", "inpaint", "outpaint"})
+def painting_job(
+    artist: Artist,
+    operation: str,
+    canvas: Image.Image,
+    prompt: str,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    size: str,
+    options: Mapping[str, Any],
+) -> Job:
+    """`inpaint` or `outpaint`: draw the transparent part of an RGBA canvas of the size's ratio."""
+    editor = _editor(artist, operation)
+    chosen = _options(artist, editor, operation, options)
+    canvas = ready(canvas, parse_size(size))
+    solid, keep = canvas.convert("RGB"), keep_of(canvas)
+    return Job(
+        operation=operation,
+        prompt=prompt,
+        seeds=artist.seeds_from(seed, check_n(n)),
+        size=size,
+        options=chosen,
+        run=lambda seeds: editor.inpaint(solid, keep, prompt, seeds, size, **chosen),
+        source=pack_image(canvas),
+    )
 
 
 def masked(picture: Image.Image, mask: Image.Image | None, ratio: tuple[int, int] = (1, 1)) -> Image.Image:
@@ -284,33 +280,6 @@ def keep_of(canvas: Image.Image) -> Tensor:
     return torch.as_tensor(np.array(canvas.getchannel("A")) == 255)
 
 
-def _painting(
-    artist: Artist,
-    operation: str,
-    canvas: Image.Image,
-    prompt: str,
-    *,
-    n: int,
-    seed: int | None,
-    shape: str,
-    options: Mapping[str, Any],
-) -> Job:
-    """Draw the transparent part of an RGBA canvas."""
-    chosen = _options(artist, operation, options)
-    canvas = ready(canvas, parse_size(shape))
-    solid, keep = canvas.convert("RGB"), keep_of(canvas)
-    pipeline = cast(Any, artist.pipeline)
-    return Job(
-        operation=operation,
-        prompt=prompt,
-        seeds=artist.seeds_from(seed, check_n(n)),
-        size=shape,
-        options=chosen,
-        run=lambda seeds: pipeline.inpaint(solid, keep, prompt, seeds, shape, **chosen),
-        source=pack_image(canvas),
-    )
-
-
 def _square(artist: Artist, image: Picturelike, size: str | None) -> tuple[Image.Image, str]:
     """The middle square of a picture, at the size that is drawn."""
     picture = open_image(image)
@@ -318,9 +287,14 @@ def _square(artist: Artist, image: Picturelike, size: str | None) -> tuple[Image
     return square(picture, parse_size(shape)[0]), shape
 
 
-def _options(artist: Artist, operation: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = cast(Any, artist.pipeline).operation_defaults[operation]
-    return check_options(options, defaults, f"{artist.name}'s {operation}")
+def _editor(artist: Artist, operation: str) -> Editor:
+    """Raises Unsupported for an artist that cannot do this."""
+    artist.can(operation)
+    return cast("Editor", artist.pipeline)
+
+
+def _options(artist: Artist, editor: Editor, operation: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return check_options(options, editor.operation_defaults[operation], f"{artist.name}'s {operation}")
 
 
 def _numbers(count: int, frame: int | None) -> tuple[int, ...]:

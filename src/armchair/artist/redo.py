@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from armchair.artist import edits
 from armchair.artist.artist import Artist, load, pictures
-from armchair.artist.edits import redo_job
 from armchair.artist.find import find_digest
 from armchair.artist.job import Job
 from armchair.artist.source import unpack_image
@@ -63,17 +64,45 @@ def _lora(recipe: dict[str, Any]) -> list[tuple[Path, float]]:
     return found
 
 
-def _job(artist: Artist, recipe: dict[str, Any]) -> Job:
-    options: dict[str, Any] = dict(recipe["options"])
-    common: dict[str, Any] = {"seed": recipe["seed"], "size": recipe["size"]}
-    if recipe["operation"] == "generate":
-        revised = recipe.get("revised_prompt")
-        return artist.job(recipe["prompt"], revised=revised, options=options, **common)
-    if recipe["operation"] == "complete":
-        rows = options.pop("keep_rows", None)
-        image = unpack_image(str(recipe.get("source", "")))
-        return artist.complete_job(image, recipe["prompt"], keep_rows=rows, options=options, **common)
-    return redo_job(artist, recipe)
+def _job(artist: Artist, recipe: Mapping[str, Any]) -> Job:
+    """The job that drew one picture. Raises KeyError for what the recipe lacks, BadInput for an unknown
+    operation.
+    """
+    operation, prompt, options = recipe["operation"], recipe["prompt"], dict(recipe["options"])
+    common: dict[str, Any] = {"seed": recipe["seed"], "size": recipe["size"], "options": options}
+    match operation:
+        case "generate":
+            return artist.job(prompt, revised=recipe.get("revised_prompt"), **common)
+        case "complete":
+            rows = options.pop("keep_rows", None)
+            return artist.complete_job(_image(recipe), prompt, keep_rows=rows, **common)
+        case "inpaint" | "outpaint":
+            return edits.painting_job(artist, operation, _image(recipe), prompt, **common)
+        case "variations":
+            return edits.variations_job(artist, _image(recipe), **common)
+        case "probe":
+            return edits.probe_job(artist, _image(recipe), components=[recipe["frame"]], **common)
+        case "interpolate":
+            ends = _image(recipe), _image(recipe, "second")
+            return edits.interpolate_job(artist, *ends, **_one_frame(recipe, options), **common)
+        case "text_diff":
+            texts = {"source": options.pop("source_text"), "target": prompt}
+            more = {**texts, **_one_frame(recipe, options)}
+            return edits.text_diff_job(artist, _image(recipe), **more, **common)
+        case _:
+            raise BadInput(
+                f"the recipe's operation is {operation!r}, which this version of Armchair does not know"
+            )
+
+
+def _image(recipe: Mapping[str, Any], name: str = "source") -> Image.Image:
+    """A picture that the recipe holds. Raises BadInput where it does not."""
+    return unpack_image(str(recipe.get(name, "")))
+
+
+def _one_frame(recipe: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Which frame of how many. The number is no option of the system's and is taken from them."""
+    return {"frames": options.pop("frames"), "frame": recipe["frame"]}
 
 
 def same_pixels(a: Image.Image, b: Image.Image) -> bool:

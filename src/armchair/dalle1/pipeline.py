@@ -36,7 +36,9 @@ class Dalle1:
 
     kind = "dalle1"
     operations = frozenset({"generate", "complete"})
-    together = True  # `stream` takes a prompt a picture
+    lacking: Mapping[str, str] = {}
+    together = True
+    expands = False
 
     def __init__(
         self,

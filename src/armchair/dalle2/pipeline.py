@@ -59,7 +59,8 @@ class Dalle2:
 
     kind = "dalle2"
     operations = frozenset({"generate"}) | READING | PAINTING  # of the system; an instance may have fewer
-    together = True  # `stream` takes a prompt a picture
+    together = True
+    expands = False
 
     def __init__(
         self,

@@ -41,8 +41,9 @@ class Dalle3:
 
     kind = "dalle3"
     operations = frozenset({"generate", "inpaint", "outpaint"})
-    together = True  # `stream` takes a prompt a picture
-    expands = True  # trained on long captions: a conversation writes prompts out unless told otherwise
+    lacking: Mapping[str, str] = {}
+    together = True
+    expands = True
 
     def __init__(
         self,

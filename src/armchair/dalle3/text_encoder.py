@@ -58,11 +58,13 @@ class Reader(nn.Module):
         super().__init__()
         self.config = config
         self.distance_embedding = nn.Embedding(config.buckets, config.heads)
-        self.blocks = nn.ModuleList(T5Block(config) for _ in range(config.depth))
-        nn.init.zeros_(self.distance_embedding.weight)
-        for block in self.blocks:
-            nn.init.zeros_(block.out.weight)
-            nn.init.zeros_(block.down.weight)
+        blocks = [T5Block(config) for _ in range(config.depth)]
+        for weight in (
+            self.distance_embedding.weight,
+            *(w for b in blocks for w in (b.out.weight, b.down.weight)),
+        ):
+            nn.init.zeros_(weight)
+        self.blocks = nn.ModuleList(blocks)
 
     def forward(self, text_seq: Tensor, keep: Tensor) -> Tensor:
         """text_seq (B, L, W), keep (B, L) bool: False is no token -> (B, L, W)"""

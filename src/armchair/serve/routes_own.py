@@ -139,11 +139,10 @@ def chatting(service: Service, target: Target, requests: list[str], expand: str 
     """What a worker needs to settle a conversation. expand: None is what the model likes best."""
     about = target.about
     usual = "builtin" if about["expands"] and "expand" in service.pool.words else "off"
-    spoken = about["languages"]
     return {
         "requests": requests,
         "expand": usual if expand is None else expand,
-        "language": "en" if spoken and "ko" not in spoken else None,
+        "language": about["writing"],
     }
 
 

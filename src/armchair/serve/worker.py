@@ -103,9 +103,9 @@ class Worker:
             "sizes": artist.sizes,
             "options": self.studio.options(artist),
             "digest": artist.bundle.digest,
-            "languages": list(getattr(artist.pipeline, "languages", ())),
-            "expands": bool(getattr(artist.pipeline, "expands", False)),  # it likes prompts written out
-            "together": hasattr(artist, "draw_all") and bool(getattr(artist.pipeline, "together", False)),
+            "writing": artist.writing,
+            "expands": artist.pipeline.expands,
+            "together": artist.pipeline.together,
             "seconds": self.probe(artist) if "generate" in artist.operations else None,
         }
 

@@ -11,7 +11,7 @@ from armchair.core.errors import Unsupported
 if TYPE_CHECKING:
     import torch
     from PIL import Image
-    from torch import nn
+    from torch import Tensor, nn
 
     from armchair.core.bundle import Bundle
     from armchair.core.step import Preview
@@ -49,13 +49,16 @@ class Pipeline(Protocol):
     sizes: Sequence[str]  # what it draws, "64x64"; the first is the default
     languages: Sequence[str]
     defaults: Mapping[str, Any]  # every option that it takes, with the value used when none is given
-    # Where operations has more than generate and complete: `operation_defaults`, name -> its own such table.
-    # Where a bundle can do less than its kind: `lacking`, operation -> why.
+    lacking: Mapping[str, str]  # where a bundle can do less than its kind: operation -> why
+    together: bool  # `stream` also takes a prompt a picture, each then being what it is alone
+    expands: bool  # trained on long captions: a conversation writes prompts out unless told otherwise
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> Pipeline: ...
 
-    def stream(self, prompt: str, seeds: Sequence[int], size: str, **options: Any) -> Iterator[Preview]:
+    def stream(
+        self, prompt: str | Sequence[str], seeds: Sequence[int], size: str, **options: Any
+    ) -> Iterator[Preview]:
         """Previews of all pictures, one a seed; the last preview is the pictures."""
         ...
 
@@ -69,6 +72,56 @@ class Pipeline(Protocol):
     ) -> Iterator[Preview]:
         """Go on from the top rows of an RGB picture. Only where operations has "complete"."""
         ...
+
+
+class Editor(Pipeline, Protocol):
+    """A system that starts from pictures as well. It has those of these methods that `operations` names;
+    outpainting is inpainting on a larger canvas. Every one yields previews of all its pictures, the last
+    preview being the pictures.
+    """
+
+    operation_defaults: Mapping[str, Mapping[str, Any]]  # operation -> its own table, as `defaults` is
+
+    def variations(
+        self, image: Image.Image, seeds: Sequence[int], size: str, **options: Any
+    ) -> Iterator[Preview]: ...
+
+    def interpolate(
+        self,
+        a: Image.Image,
+        b: Image.Image,
+        frames: Sequence[int],  # those that are drawn, of 0 .. count - 1
+        count: int,
+        seed: int,
+        size: str,
+        **options: Any,
+    ) -> Iterator[Preview]: ...
+
+    def text_diff(
+        self,
+        image: Image.Image,
+        source: str,
+        target: str,
+        frames: Sequence[int],
+        count: int,
+        seed: int,
+        size: str,
+        **options: Any,
+    ) -> Iterator[Preview]: ...
+
+    def probe(
+        self, image: Image.Image, components: Sequence[int], seed: int, size: str, **options: Any
+    ) -> Iterator[Preview]: ...
+
+    def inpaint(
+        self,
+        image: Image.Image,
+        keep: Tensor,  # (H, W) bool, True = stays
+        prompt: str,
+        seeds: Sequence[int],
+        size: str,
+        **options: Any,
+    ) -> Iterator[Preview]: ...
 
 
 def pipeline_class(kind: str) -> type[Pipeline]:
