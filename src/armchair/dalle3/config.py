@@ -56,6 +56,13 @@ class T5Config(T5BlocksConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReaderConfig(T5BlocksConfig):
+    """Blocks that are trained between the states of a frozen text encoder and the U-Net."""
+
+    token_width: int = 48  # of the reader's own token embedding
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClipWordsConfig:
     """The states of a CLIP text tower; in Stable Diffusion all its places are read, empty ones too."""
 
@@ -67,6 +74,10 @@ class ClipWordsConfig:
     @property
     def width(self) -> int:
         return self.text.width
+
+    @property
+    def vocab(self) -> int:
+        return self.text.vocab
 
     @property
     def length(self) -> int:
@@ -85,7 +96,7 @@ class LatentConfig:
     channels: int = 4  # of a latent: the autoencoder's
     ratios: tuple[Ratio, ...] = ("1:1", "7:4", "4:7")  # the square first; the others have its shorter side
     words: WordsConfig = field(default_factory=T5Config)
-    reader: T5BlocksConfig | None = None  # blocks that are trained between the text's states and the U-Net
+    reader: ReaderConfig | None = None  # what stands between a frozen encoder's states and the U-Net
     pooled: bool = False  # the mean of the text's states joins the timestep; not in the paper
     levels: tuple[LevelSpec, ...] = (
         LevelSpec(width=320, depth=2, attention="cross"),

@@ -59,13 +59,19 @@ class Denoiser(nn.Module):
         self.config = config
         self.scale = LatentScale(config.channels)
         self.unet = UNet(config.unet)
-        self.reader = Reader(config.reader) if config.reader is not None else None
+        self.reader = None if config.reader is None else Reader(config.reader, config.words.vocab)
         self.pooled = nn.Linear(config.words.width, config.unet.emb_width) if config.pooled else None
 
+    def read(self, text_seq: Tensor, tokens: Tensor, keep: Tensor) -> Tensor:
+        """What the U-Net is told of a text encoder's states: text_seq (B, L, W), tokens and keep (B, L) ->
+        (B, L, W)
+        """
+        return text_seq if self.reader is None else self.reader(text_seq, tokens, keep)
+
     def conditions(self, text_seq: Tensor, keep: Tensor, known: Tensor | None) -> Conditions:
-        """text_seq (B, L, W), keep (B, L) bool, known as in Conditions, or None where it does not inpaint"""
-        if self.reader is not None:
-            text_seq = self.reader(text_seq, keep)
+        """text_seq (B, L, W) from `read`, keep (B, L) bool, known as in Conditions, None where it does not
+        inpaint
+        """
         made: Conditions = {"words": self.unet.read(text_seq), "keep": keep}
         if self.pooled is not None:
             shown = keep.unsqueeze(-1).to(text_seq.dtype)

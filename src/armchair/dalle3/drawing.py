@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from armchair.core.rng import SeedBatch
 from armchair.core.step import Step
-from armchair.dalle3.config import WordsConfig
 from armchair.dalle3.denoiser import Conditions, Denoiser
 from armchair.dalle3.text_encoder import caption_tokens, trimmed
 from armchair.diffusion.drawing import apart, sample, sample_flow
@@ -23,10 +22,11 @@ Read = tuple[Tensor, Tensor]  # a caption's states (1, L, W), and keep (1, L)
 
 
 @torch.no_grad()
-def read(encoder: nn.Module, config: WordsConfig, ids: Sequence[int], device: torch.device) -> Read:
+def read(encoder: nn.Module, net: Denoiser, ids: Sequence[int]) -> Read:
     """A tokenizer's ids of one caption, read by itself: its states are the same beside any other."""
-    tokens, keep = trimmed(caption_tokens(ids, config)[None].to(device), config)
-    return encoder(tokens, keep), keep
+    config = net.config.words
+    tokens, keep = trimmed(caption_tokens(ids, config)[None].to(net.scale.mean.device), config)
+    return net.read(encoder(tokens, keep), tokens, keep), keep
 
 
 def below(words: Sequence[Read]) -> Read:

@@ -40,6 +40,7 @@ WORDS = 20_000  # samples whose captions give the languages and words that the b
 FITTED = 256  # pictures whose latents give the scale
 SHOWN = 8  # pictures of the preview sheet
 ROWS = 32  # pictures that evaluation and fitting compute at a time
+READER = "reader."  # what the names of the reader's weights begin with
 CPU = torch.device("cpu")
 
 
@@ -65,6 +66,7 @@ class LatentTaskConfig:
         default_factory=lambda: CaptionMix(kinds={"long": 0.95, "alt": 0.05})
     )  # section 4
     bpe_dropout: float = 0.0  # of merges, in training only
+    reader_alone: bool = False  # train the reader on coarse pictures, before the U-Net listens to it
     storage: str = "float16"  # of the weights in the bundle
     golden_prompt: str = "a red apple"
     sampling: SamplingConfig = field(default_factory=SamplingConfig)  # what the bundle draws with by default
@@ -100,6 +102,10 @@ class LatentTaskConfig:
         net = replace(
             self.net, words=words, reader=reader, channels=coder.config.channels, stride=coder.config.stride
         )
+        if self.reader_alone:
+            from armchair.dalle3.reader_task import ReaderTask
+
+            return ReaderTask(replace(self, net=net), using, coder, bpe, init)
         return LatentTask(replace(self, net=net), using, coder, bpe, init)
 
 
@@ -128,7 +134,7 @@ class LatentTask:
         if not trained:
             self.frozen = load_part(using["text_encoder"], "text_encoder", CPU, torch.float32)
         if init is not None:
-            fill_module(self.net.denoiser, init.tensors("latent"), "latent")
+            fill_module(self.net.denoiser, self._grown(init.tensors("latent")), "latent")
             if self.net.words is not None:
                 fill_module(self.net.words, init.tensors("text_encoder"), "text_encoder")
         self.levels = config.net.levels_of_noise
@@ -218,10 +224,14 @@ class LatentTask:
                 at = rows[part]
                 tokens, keep = trimmed(data["tokens"][at], words)
                 shown = None if known is None else known[part]
-                cond = net.conditions(self.words(tokens, keep), keep, shown)
+                cond = net.conditions(self.read(tokens, keep), keep, shown)
                 x = noised(x0[part], raised(eps[at], self._grids[index]), t[at], self.levels)
                 found.append((index, at, net(x, t[at], **cond), x0[part]))
         return found
+
+    def read(self, tokens: Tensor, keep: Tensor) -> Tensor:
+        """tokens and keep (B, L) -> (B, L, W), what the U-Net is told of captions"""
+        return self.net.denoiser.read(self.words(tokens, keep), tokens, keep)
 
     @property
     def words(self) -> nn.Module:
@@ -324,6 +334,13 @@ class LatentTask:
     def _stored(self, empty: nn.Module, net: nn.Module, name: str) -> Any:
         fill_module(empty, unpack(pack(net.state_dict(), self.config.storage)), name)
         return ready(empty, self.device, torch.float32)
+
+    def _grown(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A denoiser's weights, with a new reader where it had none: untrained it changes nothing."""
+        if any(name.startswith(READER) for name in tensors):
+            return dict(tensors)
+        own = self.net.denoiser.state_dict()
+        return {**tensors, **{name: own[name] for name in own if name.startswith(READER)}}
 
     def _ids(self, text: str, dropout: float, generator: torch.Generator) -> list[int]:
         return self.bpe.encode(text, dropout, generator) if dropout > 0 else self.bpe.encode(text)

@@ -126,7 +126,7 @@ class Dalle3:
 
     def words(self, prompt: str) -> Read:
         """A prompt as the denoiser reads it."""
-        return read(self.parts["text_encoder"], self.config.words, self.bpe.encode(prompt), self.device)
+        return read(self.parts["text_encoder"], self.parts["latent"], self.bpe.encode(prompt))
 
     def _steps(
         self,

@@ -9,7 +9,7 @@ Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: the error of the velocity, and what the judge sees in what it draws
 """
 
-from armchair.dalle3.config import LatentConfig, T5Config
+from armchair.dalle3.config import LatentConfig, ReaderConfig, T5Config
 from armchair.dalle3.latent_task import LatentTaskConfig, SamplingConfig
 from armchair.data.captions import CaptionMix
 from armchair.data.world.scene import shipped_mix
@@ -26,6 +26,7 @@ def recipe() -> Recipe:
                 stride=4,
                 channels=4,
                 words=T5Config(length=72, width=192, depth=3, heads=3, head_width=64, hidden=384),
+                reader=ReaderConfig(width=192, depth=2, heads=3, head_width=64, hidden=384),
                 pooled=True,
                 levels=(
                     LevelSpec(width=160, depth=1, attention="keys"),

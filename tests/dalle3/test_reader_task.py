@@ -1,0 +1,65 @@
+"""Training the reader alone: what learns, what is kept, what it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from armchair.core.errors import BadInput
+from armchair.core.rng import SeedBatch
+from armchair.dalle3.config import ReaderConfig
+from armchair.dalle3.reader_task import ReaderTask
+from tests.dalle3.latents import Pictures, batch, latent_config, latent_task, saved
+
+READER = ReaderConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4)
+
+
+def reader_task(folder: Path) -> ReaderTask:
+    """On weights that had no reader."""
+    (folder / "old").mkdir()
+    init = saved(folder / "before", latent_task(folder / "old"))
+    task = latent_task(folder, net=replace(latent_config(), reader=READER), init=init, reader_alone=True)
+    assert isinstance(task, ReaderTask)
+    return task
+
+
+def test_weights_without_a_reader_draw_as_before(tmp_path: Path):
+    """A new reader changes nothing until it has learned."""
+    (tmp_path / "old").mkdir()
+    old = latent_task(tmp_path / "old")
+    init = saved(tmp_path / "before", old)
+    new = latent_task(tmp_path, net=replace(latent_config(), reader=READER), init=init)
+    made, seeds = batch(old, [0, 1, 2]), [5, 6, 7]
+    before, after = (task.loss(made, SeedBatch(seeds))[0] for task in (old, new))
+    torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-4)
+
+
+def test_reader_alone_learns(tmp_path: Path):
+    """The U-Net and the text encoder stand still; the error falls; the bundle holds no coarse head."""
+    task = reader_task(tmp_path)
+    made, seeds = batch(task, [0, 1, 2, 3]), SeedBatch(range(4))
+    trained = [weight for weight in task.net.parameters() if weight.requires_grad]
+    names = {name.split(".")[1] for name, weight in task.net.named_parameters() if weight.requires_grad}
+    assert all(weight.requires_grad for weight in task.net.denoiser.reader.parameters())
+    assert names - {"reader"} == {name.split(".")[0] for name, _ in task.net.coarse.named_parameters()}
+    optimizer, losses = torch.optim.Adam(trained, lr=1e-2), []
+    for _ in range(30):
+        loss = task.loss(made, seeds)[0]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+    assert set(task.evaluate(Pictures(), 4)) == {"coarse"}
+    tensors = task.components()["latent"].tensors
+    assert "reader.token_projection.weight" in tensors and tensors["reader.token_projection.weight"].any()
+    assert not any("coarse" in name for name in tensors)
+
+
+def test_refusals(tmp_path: Path):
+    """Without a reader, or without weights to go on from, there is nothing to train alone."""
+    with pytest.raises(BadInput, match="--init BUNDLE"):
+        latent_task(tmp_path, net=replace(latent_config(), reader=READER), reader_alone=True)
