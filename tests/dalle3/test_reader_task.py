@@ -44,7 +44,7 @@ def test_reader_alone_learns(tmp_path: Path):
     trained = [weight for weight in task.net.parameters() if weight.requires_grad]
     names = {name.split(".")[1] for name, weight in task.net.named_parameters() if weight.requires_grad}
     assert all(weight.requires_grad for weight in task.net.denoiser.reader.parameters())
-    assert names - {"reader"} == {name.split(".")[0] for name, _ in task.net.coarse.named_parameters()}
+    assert names - {"reader"} == {name.split(".")[0] for name, _ in task.coarse.named_parameters()}
     optimizer, losses = torch.optim.Adam(trained, lr=1e-2), []
     for _ in range(30):
         loss = task.loss(made, seeds)[0]

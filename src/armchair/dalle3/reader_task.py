@@ -73,7 +73,8 @@ class ReaderTask(LatentTask):
             raise BadInput("task.reader_alone trains the task.net.reader of an older bundle: --init BUNDLE")
         super().__init__(config, using, coder, bpe, init)
         self.net.requires_grad_(False)
-        self.net.coarse = CoarsePicture(config.net.words.width, config.net.channels)
+        self.coarse = CoarsePicture(config.net.words.width, config.net.channels)
+        self.net.coarse = self.coarse  # so that it is trained, and stays out of the denoiser's bundle
         assert self.net.denoiser.reader is not None
         self.net.denoiser.reader.requires_grad_()
 
@@ -91,7 +92,7 @@ class ReaderTask(LatentTask):
             for part in by_length(data["tokens"][rows], self.config.net.words):
                 at = rows[part]
                 tokens, keep = trimmed(data["tokens"][at], self.config.net.words)
-                found = self.net.coarse(self.read(tokens, keep), keep)
+                found = self.coarse(self.read(tokens, keep), keep)
                 each = each.index_put((at,), (found.float() - coarse[part]).square().mean(dim=(1, 2, 3)))
         return each
 
