@@ -69,8 +69,8 @@ class ReaderTask(LatentTask):
         bpe: Any,
         init: Bundle | None,
     ):
-        if config.net.reader is None or init is None:
-            raise BadInput("task.reader_alone trains the task.net.reader of an older bundle: --init BUNDLE")
+        if config.net.reader is None:
+            raise BadInput("task.reader_alone trains a reader, and task.net.reader is null")
         super().__init__(config, using, coder, bpe, init)
         self.net.requires_grad_(False)
         self.coarse = CoarsePicture(config.net.words.width, config.net.channels)

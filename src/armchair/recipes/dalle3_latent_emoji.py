@@ -3,7 +3,9 @@
 Run      armchair train dalle3_latent_emoji --using autoencoder=runs/dalle3_autoencoder_emoji/bundle \\
              --using text_encoder=clip
          armchair train dalle3_latent_emoji --init dalle3 --using text_encoder=clip    goes on from it
-         Without the text encoder one in T5's form learns with the model.
+         With --set task.reader_alone=true the reader alone learns, on ten times as many captions a second:
+         first that, then with --init of its bundle the whole. Without the text encoder one in T5's form
+         learns with the model.
 Needs    the drawings of Emoji World (npm fetches them), an autoencoder bundle and a clip bundle
 Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: the error of the velocity, and what the judge sees in what it draws
