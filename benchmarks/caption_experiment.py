@@ -255,8 +255,8 @@ def page(result: dict[str, Any]) -> str:
     if result["start"] is not None:
         started = (
             f"All three start from the weights of `{result['start']}`, with everything that reads words\n"
-            "(the reader, keys and values of the text's states, the pooled state) drawn anew: they know how things\n"
-            "look and not one word."
+            "(the reader, keys and values of the text's states, the pooled state) drawn anew: they know how\n"
+            "things look and not one word."
         )
     spoken = ", ".join(result["languages"])
     return PAGE.format(**result, tables=tables, plot=PLOT, spoken=spoken, started=started)
