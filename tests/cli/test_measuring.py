@@ -135,6 +135,8 @@ def test_against_an_earlier_result(suite: SimpleNamespace, capsys: Capture):
     suite.share = 0.9
     assert main(["evaluate", "toy", "--against", "old/toy-geneval.json"]) == 0
     assert "better: it may replace the old one" in capsys.readouterr().out
+    assert main(["evaluate", "toy", "--against", "old/toy-geneval.json", "--quick"]) == 2
+    assert "was measured without --quick: do so here too" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

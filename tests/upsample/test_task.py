@@ -1,5 +1,7 @@
 """Training an upsampler: what it is shown, what it learns, what is kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -119,6 +121,7 @@ def test_bundle(tmp_path):
         ({"crop": 0.0}, "crop=0.0"),
         ({"crops": 0}, "crops=0"),
         ({"chance": 1.5}, "chance=1.5"),
+        ({"net": replace(NET, last=True)}, "imported, not trained"),
     ],
 )
 def test_wrong_settings(changes: dict, word: str):

@@ -68,6 +68,8 @@ def command(
         raise BadInput(
             f"{against} is a result of the suite {old.suite}, which is not among {', '.join(names)}"
         )
+    if old is not None and old.quick != quick:
+        raise BadInput(f"{against} was measured {'with' if old.quick else 'without'} --quick: do so here too")
     if inception is not None and "distance" not in names:
         raise BadInput(f"--inception is for the suite distance, not for {', '.join(names)}")
     for folder in (out, save):

@@ -48,6 +48,8 @@ class UpsamplerTaskConfig:
             raise BadInput(f"task.chance={self.chance}: a share from 0 to 1 is needed")
         if self.crops < 1:
             raise BadInput(f"task.crops={self.crops}: at least 1 is needed")
+        if self.net.last:
+            raise BadInput("task.net.last: a network for the last step alone is imported, not trained")
         side = self.crop_side
         if not 0 < self.crop <= 1 or side % self.net.factor or side % self.net.unet.stride:
             raise BadInput(
