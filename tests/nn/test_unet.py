@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from armchair.core.config import from_json, to_json
 from armchair.nn.cross import KeyedAttention
-from armchair.nn.unet import AttentionKind, LevelSpec, UNet, UNetConfig
+from armchair.nn.unet import AttentionKind, LevelSpec, Places, UNet, UNetConfig
 
 TINY = UNetConfig(
     channels_in=3,
@@ -129,6 +129,20 @@ def test_attention_by_hand():
     heads = [(q[:, h : h + 4] @ k[:, h : h + 4].T / 2).softmax(dim=1) @ v[:, h : h + 4] for h in (0, 4)]
     wanted = x + layer.out(torch.cat(heads, dim=1)).T.view(1, 8, 2, 3)
     torch.testing.assert_close(layer(x, layer.read(context)), wanted)
+
+
+def test_places():
+    """Untrained it changes nothing; then each cell gets a vector of its own, its halfway point the same on
+    every grid.
+    """
+    net = Places(6, 3)
+    x = torch.zeros(1, 6, 5, 9)
+    assert torch.equal(net(x), x)
+    torch.nn.init.normal_(net.projection.weight)
+    with torch.no_grad():
+        found = net(x)[0].flatten(1).mT
+        assert len(torch.unique(found, dim=0)) == 45
+        torch.testing.assert_close(net(x)[0, :, 2, 4], net(torch.zeros(1, 6, 3, 3))[0, :, 1, 1])
 
 
 @pytest.mark.parametrize("qk_norm", [False, True])

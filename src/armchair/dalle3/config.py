@@ -114,6 +114,7 @@ class LatentConfig:
     groups: int = 32  # of the group norms
     dropout: float = 0.0
     qk_norm: bool = False  # RMS-normalise queries and keys: not in the paper
+    places: int = 0  # octaves of the cells' coordinates that attention is told: not in the paper
     inpaints: bool = True  # it is told which cells are known, so that one network draws and inpaints
     prediction: Kind = "eps"  # what the network says of a noisy latent
     steps: int = 1000  # noise levels of training, where it is no flow
@@ -156,6 +157,7 @@ class LatentConfig:
             groups=self.groups,
             dropout=self.dropout,
             qk_norm=self.qk_norm,
+            places=self.places,
         )
 
     @property

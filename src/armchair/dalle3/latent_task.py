@@ -40,7 +40,7 @@ WORDS = 20_000  # samples whose captions give the languages and words that the b
 FITTED = 256  # pictures whose latents give the scale
 SHOWN = 8  # pictures of the preview sheet
 ROWS = 32  # pictures that evaluation and fitting compute at a time
-READER = "reader."  # what the names of the reader's weights begin with
+GROWN = ("reader.", "places.")  # in the names of weights that change nothing untrained
 CPU = torch.device("cpu")
 
 
@@ -336,11 +336,10 @@ class LatentTask:
         return ready(empty, self.device, torch.float32)
 
     def _grown(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A denoiser's weights, with a new reader where it had none: untrained it changes nothing."""
-        if any(name.startswith(READER) for name in tensors):
-            return dict(tensors)
+        """A denoiser's weights, with fresh ones for what it lacked and what changes nothing untrained."""
         own = self.net.denoiser.state_dict()
-        return {**tensors, **{name: own[name] for name in own if name.startswith(READER)}}
+        fresh = {name: value for name, value in own.items() if any(part in name for part in GROWN)}
+        return {**fresh, **tensors}
 
     def _ids(self, text: str, dropout: float, generator: torch.Generator) -> list[int]:
         return self.bpe.encode(text, dropout, generator) if dropout > 0 else self.bpe.encode(text)

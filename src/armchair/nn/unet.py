@@ -55,6 +55,7 @@ class UNetConfig:
     groups: int = 32  # of the group norms
     dropout: float = 0.0  # in the residual blocks
     qk_norm: bool = False  # RMS-normalise queries and keys: not in the papers
+    places: int = 0  # octaves of the cells' coordinates that attention is told; 0: none, as in the papers
 
     def __post_init__(self) -> None:
         if not self.levels:
@@ -106,6 +107,9 @@ class Stage(nn.Module):
         self.attentions = nn.ModuleList(
             attention_of(config, pair[1], attention) for pair in widths if attention is not None
         )
+        self.places = nn.ModuleList(
+            Places(pair[1], config.places) for pair in widths if attention is not None and config.places > 0
+        )
         last = widths[-1][1]
         if resample is None:
             self.resample = None
@@ -119,7 +123,35 @@ class Stage(nn.Module):
     ) -> Tensor:
         """Residual block `index` and its attention, which takes the next of `words`."""
         x = self.blocks[index](x, emb)
+        if self.places:
+            x = self.places[index](x)
         return self.attentions[index](x, next(words), keep) if self.attentions else x
+
+
+class Places(nn.Module):
+    """Where a cell lies: sines and cosines of its coordinates, projected and added. Not in the papers, whose
+    networks know it from the zeros around their convolutions. Untrained it changes nothing.
+    """
+
+    def __init__(self, width: int, octaves: int):
+        super().__init__()
+        self.octaves = octaves
+        self.projection = nn.Linear(4 * octaves, width, bias=False)
+        nn.init.zeros_(self.projection.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, H, W) -> (B, C, H, W); coordinates run from -1 to 1 whatever the shape is"""
+        pitch = 2.0 ** torch.arange(self.octaves, device=x.device) * (torch.pi / 2)  # (F,)
+        waves: list[Tensor] = []
+        for cells in x.shape[2:]:
+            at = (torch.arange(cells, device=x.device) + 0.5) * (2 / cells) - 1
+            angle = at[:, None] * pitch
+            waves.append(torch.cat([angle.sin(), angle.cos()], dim=1))  # (cells, 2 F)
+        rows, columns = waves
+        both = torch.cat(
+            [rows[:, None].expand(-1, len(columns), -1), columns.expand(len(rows), -1, -1)], dim=2
+        )
+        return x + self.projection(both).permute(2, 0, 1).to(x.dtype)
 
 
 def block_of(
@@ -170,6 +202,8 @@ class UNet(nn.Module):
         self.middle = nn.ModuleList(block_of(config, width, width) for _ in range(2))
         between = config.middle_attention
         self.middle_attention = None if between is None else attention_of(config, width, between)
+        placed = between is not None and config.places > 0
+        self.middle_places = Places(width, config.places) if placed else None
 
         self.up = nn.ModuleList()  # the coarsest first
         for index, level in reversed(list(enumerate(levels))):
@@ -230,6 +264,8 @@ class UNet(nn.Module):
                 skips.append(h)
 
         h = self.middle[0](h, emb)
+        if self.middle_places is not None:
+            h = self.middle_places(h)
         if self.middle_attention is not None:
             h = self.middle_attention(h, next(left), keep)
         h = self.middle[1](h, emb)

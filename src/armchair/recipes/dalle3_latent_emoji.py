@@ -41,6 +41,7 @@ def recipe() -> Recipe:
                 heads=0,
                 groups=16,
                 qk_norm=True,
+                places=3,
                 prediction="flow",
                 shift=3.0,
             ),
