@@ -77,9 +77,10 @@ def test_starts_at_zero():
     assert not UNet(TINY)(torch.randn(1, 3, 4, 4), torch.tensor([3]), context=torch.randn(1, 5, 10)).any()
 
 
-def test_everything_learns_and_everything_matters():
+@pytest.mark.parametrize("places", [0, 2])
+def test_everything_learns_and_everything_matters(places: int):
     """No parameter is left out of the forward pass, and each input moves the output."""
-    net = woken(TINY)
+    net = woken(replace(TINY, places=places))
     given = {"extra": torch.randn(2, 16), "context": torch.randn(2, 5, 10)}
     x, t = torch.randn(2, 3, 4, 4), torch.tensor([3, 400])
     out = net(x, t, **given)
