@@ -15,7 +15,7 @@ from armchair.dalle3.config import ReaderConfig
 from armchair.dalle3.reader_task import ReaderTask
 from tests.dalle3.latents import Pictures, batch, latent_config, latent_task, saved
 
-READER = ReaderConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4)
+READER = ReaderConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4, sketch=2)
 
 
 def reader_task(folder: Path) -> ReaderTask:
@@ -39,13 +39,12 @@ def test_weights_without_a_reader_draw_as_before(tmp_path: Path):
 
 
 def test_reader_alone_learns(tmp_path: Path):
-    """The U-Net and the text encoder stand still; the error falls; the bundle holds no coarse head."""
+    """The U-Net and the text encoder stand still; the error falls."""
     task = reader_task(tmp_path)
     made, seeds = batch(task, [0, 1, 2, 3]), SeedBatch(range(4))
     trained = [weight for weight in task.net.parameters() if weight.requires_grad]
     names = {name.split(".")[1] for name, weight in task.net.named_parameters() if weight.requires_grad}
-    assert names - {"reader"} == {name.split(".")[0] for name, _ in task.coarse.named_parameters()}
-    assert "reader" in names
+    assert names == {"reader", "sketch"}
     optimizer, losses = torch.optim.Adam(trained, lr=1e-2), []
     for _ in range(30):
         loss = task.loss(made, seeds)[0]
@@ -54,15 +53,14 @@ def test_reader_alone_learns(tmp_path: Path):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
-    assert set(task.evaluate(Pictures(), 4)) == {"coarse"}
+    assert set(task.evaluate(Pictures(), 4)) == {"sketch"}
     latent = task.components()["latent"]
     assert isinstance(latent, Component) and latent.tensors is not None
     tensors = latent.tensors
     assert "reader.token_projection.weight" in tensors and tensors["reader.token_projection.weight"].any()
-    assert not any("coarse" in name for name in tensors)
 
 
 def test_refusals(tmp_path: Path):
     """Without a reader there is nothing to train."""
-    with pytest.raises(BadInput, match="task.net.reader is null"):
+    with pytest.raises(BadInput, match="has no sketch"):
         latent_task(tmp_path, reader_alone=True)

@@ -10,9 +10,9 @@ import torch
 from armchair.clip.config import ClipTextConfig, TextConfig
 from armchair.clip.network import ClipText
 from armchair.dalle3.config import ClipWordsConfig, LatentConfig, ReaderConfig, T5Config
+from armchair.dalle3.reader import Reader
 from armchair.dalle3.text_encoder import (
     ClipWords,
-    Reader,
     T5Encoder,
     buckets,
     caption_tokens,

@@ -60,6 +60,7 @@ class ReaderConfig(T5BlocksConfig):
     """Blocks that are trained between the states of a frozen text encoder and the U-Net."""
 
     token_width: int = 48  # of the reader's own token embedding
+    sketch: int = 0  # cells per side of the picture that it expects, which the U-Net is shown; 0: none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +133,8 @@ class LatentConfig:
             raise ValueError(
                 f"reader has width {self.reader.width}, and the text's states {self.words.width}"
             )
+        if self.reader is not None and self.reader.sketch > 0 and not self.inpaints:
+            raise ValueError("reader.sketch is shown where nothing is known, and needs inpaints")
         stride = self.stride * self.unet.stride
         for width, height in self.shapes:
             if width % stride or height % stride:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from armchair.dalle3.config import TIMES, LatentConfig
-from armchair.dalle3.text_encoder import Reader, text_encoder
+from armchair.dalle3.reader import Reader, Sketch
+from armchair.dalle3.text_encoder import text_encoder
 from armchair.nn.cross import Words
 from armchair.nn.unet import UNet
 
@@ -59,7 +60,9 @@ class Denoiser(nn.Module):
         self.config = config
         self.scale = LatentScale(config.channels)
         self.unet = UNet(config.unet)
-        self.reader = None if config.reader is None else Reader(config.reader, config.words.vocab)
+        reader = config.reader
+        self.reader = None if reader is None else Reader(reader, config.words.vocab)
+        self.sketch = None if reader is None or reader.sketch == 0 else Sketch(reader, config.channels)
         self.pooled = nn.Linear(config.words.width, config.unet.emb_width) if config.pooled else None
 
     def read(self, text_seq: Tensor, tokens: Tensor, keep: Tensor) -> Tensor:
@@ -78,7 +81,7 @@ class Denoiser(nn.Module):
             made["extra"] = self.pooled((text_seq * shown).sum(dim=1) / shown.sum(dim=1))
         if self.config.inpaints:
             assert known is not None
-            made["known"] = known
+            made["known"] = known if self.sketch is None else self.sketch.over(known, text_seq, keep)
         return made
 
     def nothing_known(self, rows: int, height: int, width: int) -> Tensor:

@@ -40,7 +40,7 @@ WORDS = 20_000  # samples whose captions give the languages and words that the b
 FITTED = 256  # pictures whose latents give the scale
 SHOWN = 8  # pictures of the preview sheet
 ROWS = 32  # pictures that evaluation and fitting compute at a time
-GROWN = ("reader.", "places.")  # in the names of weights that change nothing untrained
+GROWN = ("reader.", "sketch.", "places.")  # in the names of weights that change nothing untrained
 CPU = torch.device("cpu")
 
 
@@ -66,7 +66,7 @@ class LatentTaskConfig:
         default_factory=lambda: CaptionMix(kinds={"long": 0.95, "alt": 0.05})
     )  # section 4
     bpe_dropout: float = 0.0  # of merges, in training only
-    reader_alone: bool = False  # train the reader on coarse pictures, before the U-Net listens to it
+    reader_alone: bool = False  # train the reader, by its sketch, before the U-Net listens to it
     storage: str = "float16"  # of the weights in the bundle
     golden_prompt: str = "a red apple"
     sampling: SamplingConfig = field(default_factory=SamplingConfig)  # what the bundle draws with by default

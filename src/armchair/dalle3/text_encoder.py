@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from armchair.dalle3.config import (
     ClipWordsConfig,
-    ReaderConfig,
     T5BlocksConfig,
     T5Config,
     WordsConfig,
@@ -50,36 +49,6 @@ class T5Encoder(nn.Module):
         for block in self.blocks:
             h = block(h, bias)
         return self.norm(h)
-
-
-class Reader(nn.Module):
-    """T5's blocks over the states of a text encoder that stands frozen, and over the tokens themselves. Not
-    in the paper. CLIP's states do not tell "above" from "below": its loss hardly needs them to, and what is
-    named first cannot know what is said of it later. Untrained the reader changes nothing.
-
-    B batch, L tokens, W width.
-    """
-
-    def __init__(self, config: ReaderConfig, vocab: int):
-        super().__init__()
-        self.config = config
-        self.token_embedding = nn.Embedding(vocab, config.token_width)
-        self.token_projection = nn.Linear(config.token_width, config.width, bias=False)
-        self.distance_embedding = nn.Embedding(config.buckets, config.heads)
-        blocks = [T5Block(config) for _ in range(config.depth)]
-        self.blocks = nn.ModuleList(blocks)
-        nn.init.normal_(self.token_embedding.weight)
-        added = [self.token_projection, *(block.out for block in blocks), *(block.down for block in blocks)]
-        for layer in (self.distance_embedding, *added):
-            nn.init.zeros_(layer.weight)
-
-    def forward(self, text_seq: Tensor, tokens: Tensor, keep: Tensor) -> Tensor:
-        """text_seq (B, L, W), tokens (B, L), keep (B, L) bool: False is no token -> (B, L, W)"""
-        bias = score_bias(self.distance_embedding, keep, self.config)
-        h = text_seq + self.token_projection(self.token_embedding(tokens))
-        for block in self.blocks:
-            h = block(h, bias)
-        return h
 
 
 class T5Block(nn.Module):

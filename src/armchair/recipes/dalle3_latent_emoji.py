@@ -28,7 +28,7 @@ def recipe() -> Recipe:
                 stride=4,
                 channels=4,
                 words=T5Config(length=72, width=192, depth=3, heads=3, head_width=64, hidden=384),
-                reader=ReaderConfig(width=192, depth=2, heads=3, head_width=64, hidden=384),
+                reader=ReaderConfig(width=192, depth=2, heads=3, head_width=64, hidden=384, sketch=4),
                 pooled=True,
                 levels=(
                     LevelSpec(width=160, depth=1, attention="keys"),
