@@ -9,8 +9,7 @@ import torch
 
 from armchair.clip.config import ClipTextConfig, TextConfig
 from armchair.clip.network import ClipText
-from armchair.dalle3.config import ClipWordsConfig, LatentConfig, ReaderConfig, T5Config
-from armchair.dalle3.reader import Reader
+from armchair.dalle3.config import ClipWordsConfig, T5Config
 from armchair.dalle3.text_encoder import (
     ClipWords,
     T5Encoder,
@@ -124,28 +123,3 @@ def test_wrong_sizes_are_refused():
         replace(TINY, end=40)
     with pytest.raises(ValueError, match="no multiple of 4"):
         replace(TINY, buckets=6)
-
-
-def test_reader_tells_what_comes_first_of_what_follows():
-    """Untrained it changes nothing. Then a state depends on the tokens after it and on their distance, not
-    on what is no token.
-    """
-    torch.manual_seed(0)
-    net = Reader(ReaderConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4), 40).eval()
-    states, keep = torch.randn(1, 6, 16), torch.tensor([[True] * 5 + [False]])
-    assert torch.equal(net(states, torch.arange(6)[None], keep), states)
-    for weight in net.parameters():
-        torch.nn.init.normal_(weight, std=0.3)
-
-    def first(*tokens: int) -> torch.Tensor:
-        return net(states, torch.tensor([tokens]), keep)[0, 0]
-
-    usual = first(1, 2, 3, 4, 5, 0)
-    assert not torch.allclose(usual, first(1, 2, 3, 4, 6, 0), atol=1e-4)
-    assert not torch.allclose(usual, first(1, 3, 2, 4, 5, 0), atol=1e-4)
-    assert torch.equal(usual, first(1, 2, 3, 4, 5, 7))
-
-
-def test_reader_of_another_width():
-    with pytest.raises(ValueError, match="reader has width 8, and the text's states 16"):
-        LatentConfig(words=TINY, reader=ReaderConfig(width=8))
