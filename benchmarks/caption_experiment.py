@@ -109,7 +109,7 @@ def wordless(name: str, out: Path) -> None:
     torch.manual_seed(0)
     fresh = Denoiser(part_config(bundle, "latent")).state_dict()
     tensors = {
-        key: fresh[key] if key.startswith(("pooled.", "reader.")) or ".context_kv." in key else value
+        key: fresh[key] if key.startswith(("pooled.", "sketch.")) or ".context_kv." in key else value
         for key, value in bundle.tensors("latent").items()
     }
     save_bundle(
@@ -255,7 +255,7 @@ def page(result: dict[str, Any]) -> str:
     if result["start"] is not None:
         started = (
             f"All three start from the weights of `{result['start']}`, with everything that reads words\n"
-            "(the reader, keys and values of the text's states, the pooled state) drawn anew: they know how\n"
+            "(the sketch, keys and values of the text's states, the pooled state) drawn anew: they know how\n"
             "things look and not one word."
         )
     spoken = ", ".join(result["languages"])

@@ -56,11 +56,11 @@ class T5Config(T5BlocksConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReaderConfig(T5BlocksConfig):
-    """Blocks that are trained between the states of a frozen text encoder and the U-Net."""
+class SketchConfig(T5BlocksConfig):
+    """What draws a sketch of the latent from the states of a frozen text encoder."""
 
-    token_width: int = 48  # of the reader's own token embedding
-    sketch: int = 0  # cells per side of the picture that it expects, which the U-Net is shown; 0: none
+    token_width: int = 48  # of its own token embedding
+    side: int = 4  # cells per side of the sketch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class LatentConfig:
     channels: int = 4  # of a latent: the autoencoder's
     ratios: tuple[Ratio, ...] = ("1:1", "7:4", "4:7")  # the square first; the others have its shorter side
     words: WordsConfig = field(default_factory=T5Config)
-    reader: ReaderConfig | None = None  # what stands between a frozen encoder's states and the U-Net
+    sketch: SketchConfig | None = None  # shown to the U-Net where nothing is known; not in the paper
     pooled: bool = False  # the mean of the text's states joins the timestep; not in the paper
     levels: tuple[LevelSpec, ...] = (
         LevelSpec(width=320, depth=2, attention="cross"),
@@ -129,12 +129,12 @@ class LatentConfig:
     def __post_init__(self) -> None:
         if not self.ratios or self.ratios[0] != "1:1" or len(set(self.ratios)) != len(self.ratios):
             raise ValueError(f"ratios {self.ratios}: 1:1 first, and each once")
-        if self.reader is not None and self.reader.width != self.words.width:
+        if self.sketch is not None and self.sketch.width != self.words.width:
             raise ValueError(
-                f"reader has width {self.reader.width}, and the text's states {self.words.width}"
+                f"sketch has width {self.sketch.width}, and the text's states {self.words.width}"
             )
-        if self.reader is not None and self.reader.sketch > 0 and not self.inpaints:
-            raise ValueError("reader.sketch is shown where nothing is known, and needs inpaints")
+        if self.sketch is not None and not self.inpaints:
+            raise ValueError("a sketch is shown where nothing is known, and needs inpaints")
         stride = self.stride * self.unet.stride
         for width, height in self.shapes:
             if width % stride or height % stride:

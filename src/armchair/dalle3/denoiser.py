@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from armchair.dalle3.config import TIMES, LatentConfig
-from armchair.dalle3.reader import Reader, Sketch
+from armchair.dalle3.sketch import Sketch, filled
 from armchair.dalle3.text_encoder import text_encoder
 from armchair.nn.cross import Words
 from armchair.nn.unet import UNet
@@ -60,20 +60,19 @@ class Denoiser(nn.Module):
         self.config = config
         self.scale = LatentScale(config.channels)
         self.unet = UNet(config.unet)
-        reader = config.reader
-        self.reader = None if reader is None else Reader(reader, config.words.vocab)
-        self.sketch = None if reader is None or reader.sketch == 0 else Sketch(reader, config.channels)
+        plan = config.sketch
+        self.sketch = None if plan is None else Sketch(plan, config.words.vocab, config.channels)
         self.pooled = nn.Linear(config.words.width, config.unet.emb_width) if config.pooled else None
 
-    def read(self, text_seq: Tensor, tokens: Tensor, keep: Tensor) -> Tensor:
-        """What the U-Net is told of a text encoder's states: text_seq (B, L, W), tokens and keep (B, L) ->
-        (B, L, W)
-        """
-        return text_seq if self.reader is None else self.reader(text_seq, tokens, keep)
+    def sketched(self, text_seq: Tensor, tokens: Tensor, keep: Tensor) -> Tensor | None:
+        """text_seq (B, L, W), tokens and keep (B, L) -> (B, C, S, S), None where the config has no sketch"""
+        return None if self.sketch is None else self.sketch(text_seq, tokens, keep)
 
-    def conditions(self, text_seq: Tensor, keep: Tensor, known: Tensor | None) -> Conditions:
-        """text_seq (B, L, W) from `read`, keep (B, L) bool, known as in Conditions, None where it does not
-        inpaint
+    def conditions(
+        self, text_seq: Tensor, keep: Tensor, known: Tensor | None, sketch: Tensor | None = None
+    ) -> Conditions:
+        """text_seq (B, L, W), keep (B, L) bool, known as in Conditions, or None where it does not inpaint,
+        sketch from `sketched`
         """
         made: Conditions = {"words": self.unet.read(text_seq), "keep": keep}
         if self.pooled is not None:
@@ -81,7 +80,7 @@ class Denoiser(nn.Module):
             made["extra"] = self.pooled((text_seq * shown).sum(dim=1) / shown.sum(dim=1))
         if self.config.inpaints:
             assert known is not None
-            made["known"] = known if self.sketch is None else self.sketch.over(known, text_seq, keep)
+            made["known"] = known if sketch is None else filled(known, sketch)
         return made
 
     def nothing_known(self, rows: int, height: int, width: int) -> Tensor:

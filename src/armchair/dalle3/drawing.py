@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,18 @@ from armchair.diffusion.guidance import guided
 from armchair.diffusion.prediction import Denoiser as Denoise
 from armchair.diffusion.prediction import Output, denoiser
 
-Read = tuple[Tensor, Tensor]  # a caption's states (1, L, W), and keep (1, L)
+
+class Read(NamedTuple):
+    """Captions as the denoiser reads them."""
+
+    states: Tensor  # (B, L, W)
+    keep: Tensor  # (B, L) bool, False is no token
+    sketch: Tensor | None  # (B, C, S, S), where the denoiser draws one
+
+    def row(self, index: int) -> Read:
+        """One caption alone."""
+        at = slice(index, index + 1)
+        return Read(self.states[at], self.keep[at], None if self.sketch is None else self.sketch[at])
 
 
 @torch.no_grad()
@@ -26,14 +38,17 @@ def read(encoder: nn.Module, net: Denoiser, ids: Sequence[int]) -> Read:
     """A tokenizer's ids of one caption, read by itself: its states are the same beside any other."""
     config = net.config.words
     tokens, keep = trimmed(caption_tokens(ids, config)[None].to(net.scale.mean.device), config)
-    return net.read(encoder(tokens, keep), tokens, keep), keep
+    states = encoder(tokens, keep)
+    return Read(states, keep, net.sketched(states, tokens, keep))
 
 
 def below(words: Sequence[Read]) -> Read:
     """The states of several captions as one batch, filled up to the longest."""
-    longest = max(keep.shape[1] for _, keep in words)
-    states = [F.pad(seq, (0, 0, 0, longest - seq.shape[1])) for seq, _ in words]
-    return torch.cat(states), torch.cat([F.pad(keep, (0, longest - keep.shape[1])) for _, keep in words])
+    longest = max(one.keep.shape[1] for one in words)
+    states = torch.cat([F.pad(one.states, (0, 0, 0, longest - one.states.shape[1])) for one in words])
+    keep = torch.cat([F.pad(one.keep, (0, longest - one.keep.shape[1])) for one in words])
+    sketches = [one.sketch for one in words if one.sketch is not None]
+    return Read(states, keep, torch.cat(sketches) if sketches else None)
 
 
 def denoise_of(
@@ -54,8 +69,8 @@ def denoise_of(
         interval = interval[0] * len(levels), interval[1] * len(levels)
 
     def conditions(rows: Sequence[Read]) -> Conditions:
-        seq, keep = below(rows)
-        return net.conditions(seq, keep, known.expand(len(seq), -1, -1, -1))
+        states, keep, sketch = below(rows)
+        return net.conditions(states, keep, known.expand(len(rows), -1, -1, -1), sketch)
 
     @torch.no_grad()
     def make(rows: slice) -> Output:
@@ -63,7 +78,7 @@ def denoise_of(
         if guidance == 1:
             return guided(net, conditions(shown))
         both = below([*shown, nothing])  # of one length, so that they go through the network together
-        cond = [(both[0][i : i + 1], both[1][i : i + 1]) for i in range(len(shown) + 1)]
+        cond = [both.row(i) for i in range(len(shown) + 1)]
         uncond = [cond.pop()] * len(shown)
         return guided(net, conditions(cond), conditions(uncond), guidance, interval=interval)
 

@@ -40,7 +40,7 @@ WORDS = 20_000  # samples whose captions give the languages and words that the b
 FITTED = 256  # pictures whose latents give the scale
 SHOWN = 8  # pictures of the preview sheet
 ROWS = 32  # pictures that evaluation and fitting compute at a time
-GROWN = ("reader.", "sketch.", "places.")  # in the names of weights that change nothing untrained
+GROWN = ("sketch.", "places.")  # in the names of weights that change nothing untrained
 CPU = torch.device("cpu")
 
 
@@ -66,7 +66,7 @@ class LatentTaskConfig:
         default_factory=lambda: CaptionMix(kinds={"long": 0.95, "alt": 0.05})
     )  # section 4
     bpe_dropout: float = 0.0  # of merges, in training only
-    reader_alone: bool = False  # train the reader, by its sketch, before the U-Net listens to it
+    sketch_alone: bool = False  # train the sketch, which otherwise stands still
     storage: str = "float16"  # of the weights in the bundle
     golden_prompt: str = "a red apple"
     sampling: SamplingConfig = field(default_factory=SamplingConfig)  # what the bundle draws with by default
@@ -98,14 +98,14 @@ class LatentTaskConfig:
             words = replace(words, vocab=bpe.vocab + 2, pad=bpe.vocab, end=bpe.vocab + 1)
         else:
             words = replace(words, text=replace(words.text, vocab=bpe.vocab + 2))
-        reader = None if self.net.reader is None else replace(self.net.reader, width=words.width)
+        sketch = None if self.net.sketch is None else replace(self.net.sketch, width=words.width)
         net = replace(
-            self.net, words=words, reader=reader, channels=coder.config.channels, stride=coder.config.stride
+            self.net, words=words, sketch=sketch, channels=coder.config.channels, stride=coder.config.stride
         )
-        if self.reader_alone:
-            from armchair.dalle3.reader_task import ReaderTask
+        if self.sketch_alone:
+            from armchair.dalle3.sketch_task import SketchTask
 
-            return ReaderTask(replace(self, net=net), using, coder, bpe, init)
+            return SketchTask(replace(self, net=net), using, coder, bpe, init)
         return LatentTask(replace(self, net=net), using, coder, bpe, init)
 
 
@@ -137,6 +137,8 @@ class LatentTask:
             fill_module(self.net.denoiser, self._grown(init.tensors("latent")), "latent")
             if self.net.words is not None:
                 fill_module(self.net.words, init.tensors("text_encoder"), "text_encoder")
+        if self.net.denoiser.sketch is not None:
+            self.net.denoiser.sketch.requires_grad_(False)
         self.levels = config.net.levels_of_noise
         self.languages: Sequence[str] = ()
         self.defaults: Mapping[str, Any] = to_json(config.sampling)
@@ -224,14 +226,11 @@ class LatentTask:
                 at = rows[part]
                 tokens, keep = trimmed(data["tokens"][at], words)
                 shown = None if known is None else known[part]
-                cond = net.conditions(self.read(tokens, keep), keep, shown)
+                states = self.words(tokens, keep)
+                cond = net.conditions(states, keep, shown, net.sketched(states, tokens, keep))
                 x = noised(x0[part], raised(eps[at], self._grids[index]), t[at], self.levels)
                 found.append((index, at, net(x, t[at], **cond), x0[part]))
         return found
-
-    def read(self, tokens: Tensor, keep: Tensor) -> Tensor:
-        """tokens and keep (B, L) -> (B, L, W), what the U-Net is told of captions"""
-        return self.net.denoiser.read(self.words(tokens, keep), tokens, keep)
 
     @property
     def words(self) -> nn.Module:

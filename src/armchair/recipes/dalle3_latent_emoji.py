@@ -3,7 +3,7 @@
 Run      armchair train dalle3_latent_emoji --using autoencoder=runs/dalle3_autoencoder_emoji/bundle \\
              --using text_encoder=clip
          armchair train dalle3_latent_emoji --init dalle3 --using text_encoder=clip    goes on from it
-         With --set task.reader_alone=true the reader alone learns, on ten times as many captions a second:
+         With --set task.sketch_alone=true the sketch alone learns, on ten times as many captions a second:
          first that, then with --init of its bundle the whole. Without the text encoder one in T5's form
          learns with the model.
 Needs    the drawings of Emoji World (npm fetches them), an autoencoder bundle and a clip bundle
@@ -11,7 +11,7 @@ Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: the error of the velocity, and what the judge sees in what it draws
 """
 
-from armchair.dalle3.config import LatentConfig, ReaderConfig, T5Config
+from armchair.dalle3.config import LatentConfig, SketchConfig, T5Config
 from armchair.dalle3.latent_task import LatentTaskConfig, SamplingConfig
 from armchair.data.captions import CaptionMix
 from armchair.data.world.scene import shipped_mix
@@ -28,7 +28,7 @@ def recipe() -> Recipe:
                 stride=4,
                 channels=4,
                 words=T5Config(length=72, width=192, depth=3, heads=3, head_width=64, hidden=384),
-                reader=ReaderConfig(width=192, depth=2, heads=3, head_width=64, hidden=384, sketch=4),
+                sketch=SketchConfig(width=192, depth=2, heads=3, head_width=64, hidden=384, side=4),
                 pooled=True,
                 levels=(
                     LevelSpec(width=160, depth=1, attention="keys"),

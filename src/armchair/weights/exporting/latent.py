@@ -113,7 +113,7 @@ def latent_obstacles(config: LatentConfig) -> list[Obstacle]:
     """Of the U-Net and its noise levels."""
     found = unlike(config, {
         "inpaints": False, "modulation": "add", "resample": "conv", "qk_norm": False, "pooled": False,
-        "schedule": "scaled_linear", "middle_attention": "cross", "reader": None, "places": 0,
+        "schedule": "scaled_linear", "middle_attention": "cross", "sketch": None, "places": 0,
     }, "U-Net", NET)  # fmt: skip
     if config.prediction not in BACK:
         found.append(Obstacle(f"U-Net.prediction={config.prediction!r}", f"{NET}.prediction=v"))

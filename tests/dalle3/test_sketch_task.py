@@ -1,4 +1,4 @@
-"""Training the reader alone: what learns, what is kept, what it is refused."""
+"""Training the sketch: what learns, what is kept, what it is refused."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ import torch
 from armchair.core.bundle import Component
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
-from armchair.dalle3.config import ReaderConfig
-from armchair.dalle3.reader_task import ReaderTask
+from armchair.dalle3.config import SketchConfig
+from armchair.dalle3.sketch_task import SketchTask
 from tests.dalle3.latents import Pictures, batch, latent_config, latent_task, saved
 
-READER = ReaderConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4, sketch=2)
+SKETCH = SketchConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4, side=2)
 
 
-def reader_task(folder: Path) -> ReaderTask:
-    """On weights that had no reader."""
+def sketch_task(folder: Path) -> SketchTask:
+    """On weights that had no sketch."""
     (folder / "old").mkdir()
     init = saved(folder / "before", latent_task(folder / "old"))
-    task = latent_task(folder, net=replace(latent_config(), reader=READER), init=init, reader_alone=True)
-    assert isinstance(task, ReaderTask)
+    task = latent_task(folder, net=replace(latent_config(), sketch=SKETCH), init=init, sketch_alone=True)
+    assert isinstance(task, SketchTask)
     return task
 
 
-def test_weights_without_a_reader_draw_as_before(tmp_path: Path):
-    """A new reader changes nothing until it has learned."""
+def test_weights_without_a_sketch_draw_as_before(tmp_path: Path):
+    """A new sketch changes nothing until it has learned."""
     (tmp_path / "old").mkdir()
     old = latent_task(tmp_path / "old")
     init = saved(tmp_path / "before", old)
-    new = latent_task(tmp_path, net=replace(latent_config(), reader=READER), init=init)
+    new = latent_task(tmp_path, net=replace(latent_config(), sketch=SKETCH), init=init)
     made, seeds = batch(old, [0, 1, 2]), [5, 6, 7]
     before, after = (task.loss(made, SeedBatch(seeds))[0] for task in (old, new))
     torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-4)
 
 
-def test_reader_alone_learns(tmp_path: Path):
+def test_sketch_alone_learns(tmp_path: Path):
     """The U-Net and the text encoder stand still; the error falls."""
-    task = reader_task(tmp_path)
+    task = sketch_task(tmp_path)
     made, seeds = batch(task, [0, 1, 2, 3]), SeedBatch(range(4))
     trained = [weight for weight in task.net.parameters() if weight.requires_grad]
     names = {name.split(".")[1] for name, weight in task.net.named_parameters() if weight.requires_grad}
-    assert names == {"reader", "sketch"}
+    assert names == {"sketch"}
     optimizer, losses = torch.optim.Adam(trained, lr=1e-2), []
     for _ in range(30):
         loss = task.loss(made, seeds)[0]
@@ -57,10 +57,10 @@ def test_reader_alone_learns(tmp_path: Path):
     latent = task.components()["latent"]
     assert isinstance(latent, Component) and latent.tensors is not None
     tensors = latent.tensors
-    assert "reader.token_projection.weight" in tensors and tensors["reader.token_projection.weight"].any()
+    assert "sketch.mlp.3.weight" in tensors and tensors["sketch.mlp.3.weight"].any()
 
 
 def test_refusals(tmp_path: Path):
-    """Without a reader there is nothing to train."""
-    with pytest.raises(BadInput, match="has no sketch"):
-        latent_task(tmp_path, reader_alone=True)
+    """Without a sketch there is nothing to train."""
+    with pytest.raises(BadInput, match="task.net.sketch is null"):
+        latent_task(tmp_path, sketch_alone=True)

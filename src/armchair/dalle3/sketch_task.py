@@ -1,4 +1,4 @@
-"""Training the reader of a latent model alone, before the U-Net listens to it: not in the paper."""
+"""Training the sketch of a latent model, while its U-Net stands still: not in the paper."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from armchair.nn.autoencoder import Autoencoder
 
 
-class ReaderTask(LatentTask):
-    """The U-Net stands still; what the reader makes of captions is judged by the sketch from it, on several
-    times as many captions a second as with the U-Net behind it.
+class SketchTask(LatentTask):
+    """Mean squared error of the sketch alone, on some ten times as many captions a second as the U-Net takes.
+    LatentTask keeps the sketch as it is: what the U-Net has learned to build on must not move.
     """
 
     def __init__(
@@ -35,15 +35,12 @@ class ReaderTask(LatentTask):
         bpe: Any,
         init: Bundle | None,
     ):
-        if config.net.reader is None or config.net.reader.sketch == 0:
-            raise BadInput("task.reader_alone trains a reader, and task.net.reader has no sketch")
         super().__init__(config, using, coder, bpe, init)
+        if self.net.denoiser.sketch is None:
+            raise BadInput("task.sketch_alone trains a sketch, and task.net.sketch is null")
+        self.sketch = self.net.denoiser.sketch
         self.net.requires_grad_(False)
-        denoiser = self.net.denoiser
-        assert denoiser.reader is not None and denoiser.sketch is not None
-        self.sketch = denoiser.sketch
-        for part in (denoiser.reader, self.sketch):
-            part.requires_grad_()
+        self.sketch.requires_grad_()
 
     def loss(self, batch: Batch, rng: SeedBatch) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Mean squared error of the sketch."""
@@ -52,14 +49,15 @@ class ReaderTask(LatentTask):
 
     def errors(self, data: Mapping[str, Tensor]) -> Tensor:
         """(B,) against the latents' means in its cells"""
+        side = self.sketch.config.side
         each = torch.zeros(len(data["image"]), device=self.device)
         for index, rows in by_shape(data["shape"], self._grids):
             image = raised(data["image"][rows], self._pictures[index])
-            truth = F.adaptive_avg_pool2d(self.net.denoiser.scale(self.encode(image)), self.sketch.side)
+            truth = F.adaptive_avg_pool2d(self.net.denoiser.scale(self.encode(image)), side)
             for part in by_length(data["tokens"][rows], self.config.net.words):
                 at = rows[part]
                 tokens, keep = trimmed(data["tokens"][at], self.config.net.words)
-                found = self.sketch(self.read(tokens, keep), keep)
+                found = self.sketch(self.words(tokens, keep), tokens, keep)
                 each = each.index_put((at,), (found.float() - truth[part]).square().mean(dim=(1, 2, 3)))
         return each
 
