@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class SketchTask(LatentTask):
-    """Mean squared error of the sketch alone, on some ten times as many captions a second as the U-Net takes.
+    """Mean squared error of the sketch alone, on several times as many captions a second as the U-Net takes.
     LatentTask keeps the sketch as it is: what the U-Net has learned to build on must not move.
     """
 
