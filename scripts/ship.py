@@ -47,7 +47,7 @@ def main() -> None:
         homes[name] = Bundle.open(place)
     check_encoders(trained, homes)
     options = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in args.default)}
-    others = {name: home.trained for name, home in homes.items() if home is not trained}
+    others = {name: history(name, home) for name, home in homes.items() if home is not trained}
     made: dict[str, Any] = {
         "kind": trained.kind,
         "name": args.name,
@@ -81,6 +81,14 @@ def component(bundle: Bundle, name: str, target: str) -> Component | Shared:
     if entry.storage == "file":
         return Component(config=entry.config, file=bundle.bytes(name), storage="file")
     return Component(config=entry.config, tensors=bundle.tensors(name), storage=entry.storage)
+
+
+def history(name: str, home: Bundle) -> dict[str, Any]:
+    """How a bundle's component was trained, without what is said there of the others."""
+    said = home.trained
+    while name in said:  # it came from another bundle itself
+        said = said[name]
+    return {key: value for key, value in said.items() if key not in home.components}
 
 
 def check_encoders(trained: Bundle, homes: dict[str, Bundle]) -> None:

@@ -50,7 +50,7 @@ def recipe() -> Recipe:
                 kinds={"long": 0.5, "short": 0.45, "alt": 0.05}, languages={"en": 0.5, "ko": 0.5}
             ),
             storage="int8",
-            sampling=SamplingConfig(steps=20, guidance=3.0, sampler="euler"),
+            sampling=SamplingConfig(steps=8, guidance=4.0, sampler="euler"),
         ),
         data=shipped_mix(),
         steps=5_000,
