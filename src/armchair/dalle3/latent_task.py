@@ -77,6 +77,8 @@ class LatentTaskConfig:
         for name in ("drop_text", "everything_masked", "bpe_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
+        if self.sketch_alone and self.net.sketch is None:
+            raise BadInput("task.sketch_alone trains a sketch, and task.net.sketch is null")
 
     def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> LatentTask:
         """using: `autoencoder` and `text` (needed); `text_encoder`: one that stands frozen, its tokenizer
@@ -137,8 +139,7 @@ class LatentTask:
             fill_module(self.net.denoiser, self._grown(init.tensors("latent")), "latent")
             if self.net.words is not None:
                 fill_module(self.net.words, init.tensors("text_encoder"), "text_encoder")
-        if self.net.denoiser.sketch is not None:
-            self.net.denoiser.sketch.requires_grad_(False)
+        self._hold_still()
         self.levels = config.net.levels_of_noise
         self.languages: Sequence[str] = ()
         self.defaults: Mapping[str, Any] = to_json(config.sampling)
@@ -148,6 +149,11 @@ class LatentTask:
         self._words: Component | None = None
         self._pictures = tuple((height, width) for width, height in config.net.shapes)
         self._grids = config.net.grids
+
+    def _hold_still(self) -> None:
+        """Keep the sketch as it is: what the U-Net has learned to build on must not move."""
+        if self.net.denoiser.sketch is not None:
+            self.net.denoiser.sketch.requires_grad_(False)
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
         """Note words and languages, choose previews, and fit the scale of the latents, which weights to go on

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Source
 from armchair.dalle3.latent_task import ROWS, LatentTask
@@ -17,28 +16,20 @@ from armchair.dalle3.shapes import by_shape, raised
 from armchair.dalle3.text_encoder import by_length, trimmed
 
 if TYPE_CHECKING:
-    from armchair.core.bundle import Bundle
-    from armchair.dalle3.latent_task import LatentTaskConfig
-    from armchair.nn.autoencoder import Autoencoder
+    from armchair.dalle3.sketch import Sketch
 
 
 class SketchTask(LatentTask):
-    """Mean squared error of the sketch alone, on several times as many captions a second as the U-Net takes.
-    LatentTask keeps the sketch as it is: what the U-Net has learned to build on must not move.
-    """
+    """Mean squared error of the sketch alone, on several times as many captions a second as the U-Net."""
 
-    def __init__(
-        self,
-        config: LatentTaskConfig,
-        using: Mapping[str, Bundle],
-        coder: Autoencoder,
-        bpe: Any,
-        init: Bundle | None,
-    ):
-        super().__init__(config, using, coder, bpe, init)
-        if self.net.denoiser.sketch is None:
-            raise BadInput("task.sketch_alone trains a sketch, and task.net.sketch is null")
-        self.sketch = self.net.denoiser.sketch
+    @property
+    def sketch(self) -> Sketch:
+        """The one network that learns."""
+        assert self.net.denoiser.sketch is not None
+        return self.net.denoiser.sketch
+
+    def _hold_still(self) -> None:
+        """Keep all but the sketch."""
         self.net.requires_grad_(False)
         self.sketch.requires_grad_()
 
