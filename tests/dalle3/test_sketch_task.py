@@ -11,8 +11,8 @@ import torch
 from armchair.core.bundle import Component
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
-from armchair.dalle3.config import SketchConfig
 from armchair.dalle3.sketch_task import SketchTask
+from armchair.nn.sketch import SketchConfig
 from tests.dalle3.latents import Pictures, batch, latent_config, latent_task, saved
 
 SKETCH = SketchConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4, side=2)

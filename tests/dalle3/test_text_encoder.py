@@ -13,12 +13,12 @@ from armchair.dalle3.config import ClipWordsConfig, T5Config
 from armchair.dalle3.text_encoder import (
     ClipWords,
     T5Encoder,
-    buckets,
     caption_tokens,
     keep_of,
     text_encoder,
     trimmed,
 )
+from armchair.nn.t5 import buckets
 
 TINY = T5Config(vocab=40, length=10, width=16, depth=2, heads=2, head_width=8, hidden=24, pad=38, end=39)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,6 +167,14 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
     module.load_state_dict(dict(tensors), assign=True)
     for name, p in module.named_parameters():
         vars(p).update(marks[name])
+
+
+def grown(module: nn.Module, tensors: Mapping[str, Tensor], fresh: Sequence[str]) -> dict[str, Tensor]:
+    """An earlier network's tensors, and the module's own where they are missing and a part of the name is
+    among `fresh`: of layers that change nothing untrained.
+    """
+    own = module.state_dict()
+    return {**{name: value for name, value in own.items() if any(p in name for p in fresh)}, **tensors}
 
 
 def _shard(index: int, total: int) -> str:

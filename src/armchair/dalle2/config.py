@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from armchair.diffusion.prediction import Kind
 from armchair.diffusion.schedule import Schedule
+from armchair.nn.sketch import SketchConfig
 from armchair.nn.unet import LevelSpec, UNetConfig
 
 ScheduleName = Literal["cosine", "linear"]
@@ -41,6 +42,8 @@ class DecoderConfig:
     image_tokens: int = 4  # extra tokens that the embedding is projected to
     caption: CaptionConfig | None = field(default_factory=CaptionConfig)  # None: states of CLIP's text tower
     text_width: int = 1024  # of CLIP's text tower, where it reads the caption
+    vocab: int = 49_408  # ids of CLIP's tokens, where there is a sketch
+    sketch: SketchConfig | None = None  # shown to the U-Net where nothing is known; not in the paper
     levels: tuple[LevelSpec, ...] = (
         LevelSpec(width=512, depth=3),
         LevelSpec(width=1024, depth=3, attention="keys"),
@@ -65,6 +68,10 @@ class DecoderConfig:
     def __post_init__(self) -> None:
         if self.prediction == "flow":
             raise ValueError("prediction flow has no place on a schedule of steps; take eps, v or x0")
+        if self.sketch is not None and self.caption is not None:
+            raise ValueError("a sketch reads the states of CLIP's text tower: caption null is needed")
+        if self.sketch is not None and self.sketch.width != self.text_width:
+            raise ValueError(f"sketch has width {self.sketch.width}, and the text's states {self.text_width}")
         if self.image_size % self.unet.stride:
             raise ValueError(
                 f"image_size {self.image_size} is not a multiple of the coarsest level's {self.unet.stride}"

@@ -11,7 +11,10 @@ from torch.nn import functional as F
 from armchair.dalle2.caption import CaptionEncoder
 from armchair.dalle2.config import DecoderConfig
 from armchair.dalle2.scale import Standardise
+from armchair.nn.sketch import Sketch, filled
 from armchair.nn.unet import UNet
+
+PIXELS = 3  # channels of a picture
 
 
 class Conditions(TypedDict, total=False):
@@ -20,7 +23,7 @@ class Conditions(TypedDict, total=False):
     extra: Tensor  # (B, E) joins the timestep
     context: Tensor  # (B, image_tokens + L, W) tokens
     keep: Tensor  # (B, image_tokens + L) bool, False is no token; with states of CLIP's text tower
-    known: Tensor  # (B, 4, H, W) pixels that stay, in -1..1 and 0 elsewhere, and 1 where they stay
+    known: Tensor  # (B, 4, H, W) pixels that stay, in -1..1, 0 or a sketch elsewhere; and 1 where they stay
 
 
 class Decoder(nn.Module):
@@ -37,6 +40,8 @@ class Decoder(nn.Module):
         width, emb_width = config.context_width, config.unet.emb_width
         self.unet = UNet(config.unet)
         self.caption = None if config.caption is None else CaptionEncoder(config.caption)
+        plan = config.sketch
+        self.sketch = None if plan is None else Sketch(plan, config.vocab, PIXELS)
         self.caption_to_time = nn.Linear(width, emb_width)  # of the last place, as in GLIDE
         self.scale = Standardise(config.embed)
         self.image_to_time = nn.Linear(config.embed, emb_width)
@@ -50,9 +55,11 @@ class Decoder(nn.Module):
         has_image: Tensor,
         known: Tensor | None = None,
         keep: Tensor | None = None,
+        tokens: Tensor | None = None,
     ) -> Conditions:
         """words: tokens (B, L), or states of CLIP's text tower (B, L, W) and keep (B, L) bool: False is none
         image_emb (B, Z) unit vectors, has_image (B,) bool: False hides the embedding
+        tokens: CLIP's (B, L), which a sketch reads beside the states
 
         known: as in Conditions; None: nothing is.
         """
@@ -65,7 +72,10 @@ class Decoder(nn.Module):
         last = words[:, -1] if keep is None else words[torch.arange(len(words)), keep.sum(dim=1) - 1]
         if known is None:
             side = self.config.image_size
-            known = z.new_zeros(len(z), 4, side, side)
+            known = z.new_zeros(len(z), PIXELS + 1, side, side)
+        if self.sketch is not None:
+            assert keep is not None and tokens is not None
+            known = filled(known, self.sketch(words, tokens, keep))
         made: Conditions = {
             "extra": self.caption_to_time(last) + self.image_to_time(z),
             "context": torch.cat([images, words], dim=1),

@@ -14,7 +14,7 @@ from armchair.core.bundle import Bundle, Component, Shared
 from armchair.core.config import from_json, to_json
 from armchair.core.errors import BadInput
 from armchair.core.images import contact_sheet, from_pixels, to_image
-from armchair.core.packing import fill_module, pack, unpack
+from armchair.core.packing import fill_module, grown, pack, unpack
 from armchair.core.parts import ready
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
@@ -30,12 +30,14 @@ from armchair.diffusion.drawing import Sampler
 from armchair.diffusion.loss import noised, simple, vlb
 from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict, split
+from armchair.nn.sketch_learning import check_sketch
 
 if TYPE_CHECKING:
     from PIL import Image
 
 FITTED = 1_024  # pictures whose embeddings give the scale
 SHOWN = 8  # pictures of the preview sheet
+GROWN = ("sketch.",)  # in the names of weights that change nothing untrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ class DecoderTaskConfig:
     noise_power: float = 1.0
     captions: CaptionMix = field(default_factory=CaptionMix)
     bpe_dropout: float = 0.0  # of merges, in training only
+    sketch_alone: bool = False  # train the sketch, which otherwise stands still
     storage: str = "float16"  # of the weights in the bundle
     golden_prompt: str = "a red apple"
     sampling: SamplingConfig = field(default_factory=SamplingConfig)  # what the bundle draws with by default
@@ -79,6 +82,7 @@ class DecoderTaskConfig:
             raise BadInput(f"task.noise_power={self.noise_power}: more than 0, at most 4, is needed")
         if self.v_weight is not None and (self.net.prediction != "x0" or self.v_weight < 1):
             raise BadInput(f"task.v_weight={self.v_weight}: 1 or more, and task.net.prediction=x0, is needed")
+        check_sketch(self.sketch_alone, getattr(self.net, "sketch", None))
         if isinstance(self.net, ClipDecoderConfig):
             for name, wanted, why in (
                 ("everything_masked", 1, "does not inpaint"),
@@ -104,11 +108,21 @@ class DecoderTaskConfig:
             caption = self.net.caption
             if caption is not None:
                 caption = replace(caption, vocab=tokenizer(using["clip"]).vocab)
-            net = replace(self.net, embed=clip.embed, caption=caption, text_width=clip.text.width)
-        task = DecoderTask(replace(self, net=net), using)
-        if init is not None:
-            fill_module(task.net, init.tensors("decoder"), "decoder")
-        return task
+            sketch = None if self.net.sketch is None else replace(self.net.sketch, width=clip.text.width)
+            net = replace(
+                self.net,
+                embed=clip.embed,
+                caption=caption,
+                text_width=clip.text.width,
+                vocab=clip.text.vocab,
+                sketch=sketch,
+            )
+        config = replace(self, net=net)
+        if self.sketch_alone:
+            from armchair.dalle2.sketch_task import DecoderSketchTask
+
+            return DecoderSketchTask(config, using, init)
+        return DecoderTask(config, using, init)
 
 
 class DecoderTask(Stage):
@@ -117,13 +131,21 @@ class DecoderTask(Stage):
     own = "decoder"
     net: Decoder | ClipDecoder
 
-    def __init__(self, config: DecoderTaskConfig, using: Mapping[str, Bundle]):
+    def __init__(self, config: DecoderTaskConfig, using: Mapping[str, Bundle], init: Bundle | None = None):
         net = network_of("decoder", config.net)
+        if init is not None:
+            fill_module(net, grown(net, init.tensors("decoder"), GROWN), "decoder")
         super().__init__(net, using, config.captions, config.golden_prompt, to_json(config.sampling))
         self.config = config
         self.side = config.net.image_size
         self.schedule = config.net.levels_of_noise
         self._shown: Tensor | None = None
+        self._hold_still()
+
+    def _hold_still(self) -> None:
+        """Keep the sketch as it is: what the U-Net has learned to build on must not move."""
+        if isinstance(self.net, Decoder) and self.net.sketch is not None:
+            self.net.sketch.requires_grad_(False)
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
         """Note words and languages, choose previews, and fit the scale where the recipe says so."""
@@ -189,12 +211,18 @@ class DecoderTask(Stage):
         tokens, has_image = data["tokens"], data["has_image"]
         if isinstance(self.net, Decoder) and self.net.caption is not None:
             return self.net.conditions(tokens, z, has_image, known_part(x0, data["keep"]))
-        text_emb, text_seq, keep = self.embedder.words(tokens)
-        longest = int(keep.sum(dim=1).max())
-        text_seq, keep = text_seq[:, :longest], keep[:, :longest]
+        text_emb, text_seq, keep, tokens = self.read(tokens)
         if isinstance(self.net, ClipDecoder):
             return self.net.conditions(text_emb, text_seq, keep, z, has_image)
-        return self.net.conditions(text_seq, z, has_image, known_part(x0, data["keep"]), keep)
+        return self.net.conditions(text_seq, z, has_image, known_part(x0, data["keep"]), keep, tokens)
+
+    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """CLIP's tokens (B, L) -> text_emb (B, Z), text_seq (B, l, W), keep and tokens (B, l) up to the last
+        place that any row has
+        """
+        text_emb, text_seq, keep = self.embedder.words(tokens)
+        longest = int(keep.sum(dim=1).max())
+        return text_emb, text_seq[:, :longest], keep[:, :longest], tokens[:, :longest]
 
     def preview(self, rng: SeedBatch) -> Image.Image | None:
         """Pictures of the data; below them what their embeddings and captions give, and captions alone."""

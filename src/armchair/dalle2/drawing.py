@@ -17,8 +17,9 @@ from armchair.diffusion.prediction import Denoiser, Output, clipped, denoiser
 from armchair.diffusion.schedule import Schedule
 
 Drawn = Conditions | ClipConditions  # what one of the two decoders draws from
-# of one caption: tokens (1, L) and None, or states (1, L, W) of CLIP's text tower and keep (1, L)
-Words = tuple[Tensor, Tensor | None]
+# of one caption: tokens (1, L) as the decoder has them; or states (1, L, W) of CLIP's text tower, keep (1, L)
+# and CLIP's tokens (1, L)
+Words = tuple[Tensor, ...]
 
 
 @torch.no_grad()
@@ -36,9 +37,9 @@ def conditions_of(
     shown = torch.tensor([has_image], device=device)
     given = None if known is None else known.to(device)
     rows: list[Conditions] = []
-    for (caption, keep), z in zip(words, image_emb, strict=True):
-        real = None if keep is None else keep.to(device)
-        rows.append(net.conditions(caption.to(device), z[None].to(device), shown, given, real))
+    for (caption, *read), z in zip(words, image_emb, strict=True):
+        here = [part.to(device) for part in read]
+        rows.append(net.conditions(caption.to(device), z[None].to(device), shown, given, *here))
     return rows
 
 

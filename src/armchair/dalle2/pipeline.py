@@ -263,20 +263,20 @@ class Dalle2:
         if isinstance(net, Decoder) and net.config.caption is not None:
             length = net.config.caption.length
             ids = [[] if text is None else self.bpe.encode(text) for text in prompts]
-            captions: list[Words] = [(caption_tokens(row, length)[None], None) for row in ids]
-            nothing: list[Words] = [(torch.full((1, length), PAD), None)] * len(z)
+            captions: list[Words] = [(caption_tokens(row, length)[None],) for row in ids]
+            nothing: list[Words] = [(torch.full((1, length), PAD),)] * len(z)
             cond = conditions_of(net, captions, z, shown, known)
             return cond, conditions_of(net, nothing, z, False, known) if guided else None
-        read = {text: self._text("" if text is None else text)[1:] for text in dict.fromkeys(prompts)}
+        read = {text: self._text("" if text is None else text) for text in dict.fromkeys(prompts)}
         words = [read[text] for text in prompts]
-        lengths = [text_seq.shape[1] for _, text_seq, _ in words]
-        empty = {length: self._text("", length)[1:] for length in dict.fromkeys(lengths) if guided}
+        lengths = [tokens.shape[1] for tokens, *_ in words]
+        empty = {length: self._text("", length) for length in dict.fromkeys(lengths) if guided}
         hidden = [empty[length] for length in lengths if guided]
         if isinstance(net, ClipDecoder):
-            cond = clip_conditions_of(net, words, z, shown)
-            return cond, clip_conditions_of(net, hidden, z, False) if guided else None
-        cond = conditions_of(net, [row[1:] for row in words], z, shown, known)
-        return cond, conditions_of(net, [row[1:] for row in hidden], z, False, known) if guided else None
+            cond = clip_conditions_of(net, [row[1:] for row in words], z, shown)
+            return cond, clip_conditions_of(net, [row[1:] for row in hidden], z, False) if guided else None
+        cond = conditions_of(net, [states(row) for row in words], z, shown, known)
+        return cond, conditions_of(net, [states(row) for row in hidden], z, False, known) if guided else None
 
     def paint(
         self,
@@ -302,6 +302,12 @@ class Dalle2:
         """Previews of small pictures (B, 3, S, S), of which there are `steps`, and then of large ones."""
         factor = parse_size(size)[0] // self.side
         return enlarged(self.parts, drawn, seeds, factor, steps, self.device)
+
+
+def states(row: tuple[Tensor, Tensor, Tensor, Tensor]) -> Words:
+    """tokens, text_emb, text_seq, keep of a text -> what the decoder reads of it"""
+    tokens, _, text_seq, keep = row
+    return text_seq, keep, tokens
 
 
 def one_each(prompt: str | Sequence[str], count: int) -> list[str]:

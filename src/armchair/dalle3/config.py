@@ -12,30 +12,13 @@ from armchair.diffusion.flow import Flow
 from armchair.diffusion.prediction import Kind
 from armchair.diffusion.schedule import Schedule
 from armchair.nn.resnet import Modulation
+from armchair.nn.sketch import SketchConfig
+from armchair.nn.t5 import T5BlocksConfig
 from armchair.nn.unet import AttentionKind, LevelSpec, UNetConfig
 
 ScheduleName = Literal["cosine", "linear", "scaled_linear"]
 Ratio = Literal["1:1", "7:4", "4:7"]  # width to height
 TIMES = 1000.0  # what the network is told of a flow's time 1, so that its sinusoids tell times apart
-
-
-@dataclass(frozen=True, kw_only=True)
-class T5BlocksConfig:
-    """Blocks as T5 1.1 has them (arXiv:1910.10683, 2002.05202). The defaults are T5-XXL's."""
-
-    width: int = 4096
-    depth: int = 24
-    heads: int = 64
-    head_width: int = 64
-    hidden: int = 10_240  # of the gated MLP
-    buckets: int = 32  # of distances between tokens, half of them for each direction
-    max_distance: int = 128  # tokens; all that are further apart share a bucket
-
-    def __post_init__(self) -> None:
-        if self.buckets % 4 or self.max_distance <= self.buckets // 4:
-            raise ValueError(
-                f"buckets {self.buckets} is no multiple of 4, or max_distance too short for them"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +36,6 @@ class T5Config(T5BlocksConfig):
         super().__post_init__()
         if self.length < 1 or not 0 <= self.pad < self.vocab or not 0 <= self.end < self.vocab:
             raise ValueError(f"pad {self.pad} and end {self.end} lie in 0..vocab - 1, {self.vocab - 1}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SketchConfig(T5BlocksConfig):
-    """What draws a sketch of the latent from the states of a frozen text encoder."""
-
-    token_width: int = 48  # of its own token embedding
-    side: int = 4  # cells per side of the sketch
 
 
 @dataclass(frozen=True, kw_only=True)

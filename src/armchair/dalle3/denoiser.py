@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from armchair.dalle3.config import TIMES, LatentConfig
-from armchair.dalle3.sketch import Sketch, filled
 from armchair.dalle3.text_encoder import text_encoder
 from armchair.nn.cross import Words
+from armchair.nn.sketch import Sketch, filled
 from armchair.nn.unet import UNet
 
 

@@ -13,7 +13,7 @@ from armchair.core.bundle import Bundle, Component, Shared
 from armchair.core.config import to_json
 from armchair.core.errors import BadInput
 from armchair.core.images import contact_sheet, from_pixels, to_image
-from armchair.core.packing import fill_module, pack, unpack
+from armchair.core.packing import fill_module, grown, pack, unpack
 from armchair.core.parts import Parts, ready
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
@@ -28,6 +28,7 @@ from armchair.diffusion.flow import Flow
 from armchair.diffusion.loss import noised, simple
 from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict
+from armchair.nn.sketch_learning import check_sketch
 from armchair.text.tokenizer import load_tokenizer
 from armchair.text.words import words_component
 
@@ -77,8 +78,7 @@ class LatentTaskConfig:
         for name in ("drop_text", "everything_masked", "bpe_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
-        if self.sketch_alone and self.net.sketch is None:
-            raise BadInput("task.sketch_alone trains a sketch, and task.net.sketch is null")
+        check_sketch(self.sketch_alone, self.net.sketch)
 
     def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> LatentTask:
         """using: `autoencoder` and `text` (needed); `text_encoder`: one that stands frozen, its tokenizer
@@ -136,7 +136,7 @@ class LatentTask:
         if not trained:
             self.frozen = load_part(using["text_encoder"], "text_encoder", CPU, torch.float32)
         if init is not None:
-            fill_module(self.net.denoiser, self._grown(init.tensors("latent")), "latent")
+            fill_module(self.net.denoiser, grown(self.net.denoiser, init.tensors("latent"), GROWN), "latent")
             if self.net.words is not None:
                 fill_module(self.net.words, init.tensors("text_encoder"), "text_encoder")
         self._hold_still()
@@ -339,12 +339,6 @@ class LatentTask:
     def _stored(self, empty: nn.Module, net: nn.Module, name: str) -> Any:
         fill_module(empty, unpack(pack(net.state_dict(), self.config.storage)), name)
         return ready(empty, self.device, torch.float32)
-
-    def _grown(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A denoiser's weights, with fresh ones for what it lacked and what changes nothing untrained."""
-        own = self.net.denoiser.state_dict()
-        fresh = {name: value for name, value in own.items() if any(part in name for part in GROWN)}
-        return {**fresh, **tensors}
 
     def _ids(self, text: str, dropout: float, generator: torch.Generator) -> list[int]:
         return self.bpe.encode(text, dropout, generator) if dropout > 0 else self.bpe.encode(text)

@@ -2,6 +2,8 @@
 
 Run      armchair train dalle2_decoder_emoji
          armchair train dalle2_decoder_emoji --init dalle2    goes on from the shipped weights
+         With --set task.sketch_alone=true the sketch alone learns, several times as fast:
+         first that, then with --init of its bundle the whole.
 Needs    the drawings of Emoji World (npm fetches them), and a clip bundle
 Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: the error of the clean picture, and what the judge sees in what it draws
@@ -11,6 +13,7 @@ from armchair.dalle2.config import DecoderConfig
 from armchair.dalle2.decoder_task import DecoderTaskConfig, SamplingConfig
 from armchair.data.captions import CaptionMix
 from armchair.data.world.scene import shipped_mix
+from armchair.nn.sketch import SketchConfig
 from armchair.nn.unet import LevelSpec
 from armchair.train import OptimConfig, Recipe, ScheduleConfig
 
@@ -23,6 +26,10 @@ def recipe() -> Recipe:
                 embed=256,
                 caption=None,
                 text_width=192,
+                vocab=4_098,
+                sketch=SketchConfig(
+                    width=192, depth=1, heads=3, head_width=64, hidden=256, token_width=24, side=4
+                ),
                 levels=(
                     LevelSpec(width=64, depth=1),
                     LevelSpec(width=128, depth=2, attention="keys"),

@@ -11,10 +11,11 @@ Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: the error of the velocity, and what the judge sees in what it draws
 """
 
-from armchair.dalle3.config import LatentConfig, SketchConfig, T5Config
+from armchair.dalle3.config import LatentConfig, T5Config
 from armchair.dalle3.latent_task import LatentTaskConfig, SamplingConfig
 from armchair.data.captions import CaptionMix
 from armchair.data.world.scene import shipped_mix
+from armchair.nn.sketch import SketchConfig
 from armchair.nn.unet import LevelSpec
 from armchair.train import OptimConfig, Recipe, ScheduleConfig
 

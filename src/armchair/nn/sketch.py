@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from armchair.dalle3.config import SketchConfig
-from armchair.dalle3.text_encoder import T5Block, score_bias
 from armchair.nn.attention import attend
+from armchair.nn.t5 import T5Block, T5BlocksConfig, score_bias
 
 HEAD_WIDTH = 32  # of the attention from cells to words
 MLP = 4  # times the width
 
 
+@dataclass(frozen=True, kw_only=True)
+class SketchConfig(T5BlocksConfig):
+    """What draws a sketch from the states of a frozen text encoder."""
+
+    token_width: int = 48  # of its own token embedding
+    side: int = 4  # cells per side of the sketch
+
+
 class Sketch(nn.Module):
-    """The latent that is to be expected of a caption, in a few cells: blocks of T5 over the states of a
-    frozen text encoder and the tokens' own embeddings, then a learned query a cell, attention over what they
-    make of them, an MLP.
+    """The picture (or its latent) that is to be expected of a caption, in a few cells: blocks of T5 over
+    the states of a frozen text encoder and the tokens' own embeddings, then a learned query a cell, attention
+    over what they make of them, an MLP.
 
     CLIP's states do not tell "above" from "below": its loss hardly needs them to, and what is named first
     cannot know what is said of it later. A U-Net that reads them alone knows what to draw, and not where.
     Untrained the sketch is zero, as what is not known of a picture is without it.
 
-    B batch, L tokens, W width, C channels of a latent, S cells per side.
+    B batch, L tokens, W width, C channels of a picture or latent, S cells per side.
     """
 
     def __init__(self, config: SketchConfig, vocab: int, channels: int):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from armchair.dalle3.config import LatentConfig, SketchConfig, T5Config
-from armchair.dalle3.sketch import Sketch, filled
+from armchair.dalle3.config import LatentConfig, T5Config
+from armchair.nn.sketch import Sketch, SketchConfig, filled
 
 SMALL = SketchConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4, side=2)
 
