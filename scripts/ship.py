@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="default: where the package keeps the bundle of that name")
     parser.add_argument("--component", action="append", default=[], metavar="NAME=BUNDLE")
     parser.add_argument("--default", action="append", default=[], metavar="OPTION=VALUE")
+    parser.add_argument("--storage", action="append", default=[], metavar="COMPONENT=TYPE")
     parser.add_argument("--scores", type=Path, help="JSON to put in place of the bundle's scores")
     args = parser.parse_args()
     out = SHIPPED / args.name if args.out is None else args.out
@@ -46,12 +47,15 @@ def main() -> None:
     for name, place in (pair.split("=", 1) for pair in args.component):
         homes[name] = Bundle.open(place)
     check_encoders(trained, homes)
+    stored = dict(pair.split("=", 1) for pair in args.storage)
     options = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in args.default)}
     others = {name: history(name, home) for name, home in homes.items() if home is not trained}
     made: dict[str, Any] = {
         "kind": trained.kind,
         "name": args.name,
-        "components": {name: component(home, name, args.name) for name, home in homes.items()},
+        "components": {
+            name: component(home, name, args.name, stored.get(name)) for name, home in homes.items()
+        },
         "languages": trained.manifest.languages,
         "licence": trained.manifest.licence,
         "trained": {**trained.trained, **others},
@@ -68,8 +72,10 @@ def main() -> None:
         save_bundle(out, **made, golden=(prompt, seed, to_image(last.images[0])), replace=True)
 
 
-def component(bundle: Bundle, name: str, target: str) -> Component | Shared:
-    """The component as it is stored, or a pointer to the same one in another shipped bundle."""
+def component(bundle: Bundle, name: str, target: str, storage: str | None) -> Component | Shared:
+    """The component as it is stored, or a pointer to the same one in another shipped bundle. storage: another
+    type.
+    """
     _, _, entry = bundle.home(name)
     for folder in sorted(SHIPPED.iterdir()):
         if folder.name == target or not (folder / "bundle.json").is_file():
@@ -80,7 +86,7 @@ def component(bundle: Bundle, name: str, target: str) -> Component | Shared:
                 return other.share(there)
     if entry.storage == "file":
         return Component(config=entry.config, file=bundle.bytes(name), storage="file")
-    return Component(config=entry.config, tensors=bundle.tensors(name), storage=entry.storage)
+    return Component(config=entry.config, tensors=bundle.tensors(name), storage=storage or entry.storage)
 
 
 def history(name: str, home: Bundle) -> dict[str, Any]:
