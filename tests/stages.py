@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from armchair.core.bundle import Bundle, save_bundle
+from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Caption, Sample, Source
 
 WORDS = "red green blue big small round dog cat house tree".split()
@@ -75,3 +76,16 @@ def batch(
     made = [task.example(source[i], torch.Generator().manual_seed(i)) for i in indices]
     data = {name: torch.stack([example[name] for example in made]) for name in made[0]}
     return Batch(data, indices, step, task.counts(data) if totals is None else totals)
+
+
+def losses(task: Any, made: Batch, updates: int, lr: float) -> list[float]:
+    """Of so many updates by Adam on one batch, with the same noise each time."""
+    trained = [weight for weight in task.net.parameters() if weight.requires_grad]
+    optimizer, found = torch.optim.Adam(trained, lr=lr), []
+    for _ in range(updates):
+        loss, _ = task.loss(made, SeedBatch(range(len(made))))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found.append(loss.item())
+    return found

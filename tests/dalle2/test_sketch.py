@@ -17,6 +17,7 @@ from armchair.dalle2.decoder_task import DecoderTask, DecoderTaskConfig
 from armchair.dalle2.sketch_task import DecoderSketchTask
 from armchair.nn.sketch import SketchConfig
 from tests.dalle2.tiny import DECODER_TINY, Pictures, batch, decoder_task, saved
+from tests.stages import losses
 
 SKETCH = SketchConfig(width=64, depth=1, heads=2, head_width=8, hidden=24, token_width=4, side=2)
 PLAIN = replace(DECODER_TINY, caption=None, text_width=64)
@@ -46,17 +47,10 @@ def test_sketch_alone_learns(tmp_path: Path):
     """The U-Net stands still; the error falls; the bundle holds both."""
     task, _ = sketch_task(tmp_path, alone=True)
     assert isinstance(task, DecoderSketchTask)
-    made = batch(task, [0, 1, 2, 3])
     trained = [weight for weight in task.net.parameters() if weight.requires_grad]
     assert {id(weight) for weight in trained} == {id(weight) for weight in task.sketch.parameters()}
-    optimizer, losses = torch.optim.Adam(trained, lr=1e-2), []
-    for _ in range(30):
-        loss, _ = task.loss(made, SeedBatch(range(4)))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0] / 2
+    found = losses(task, batch(task, [0, 1, 2, 3]), updates=30, lr=1e-2)
+    assert found[-1] < found[0] / 2
     assert set(task.evaluate(Pictures(), 4)) == {"sketch"}
     decoder = task.components()["decoder"]
     assert isinstance(decoder, Component) and decoder.tensors is not None

@@ -14,6 +14,7 @@ from armchair.core.rng import SeedBatch
 from armchair.dalle3.sketch_task import SketchTask
 from armchair.nn.sketch import SketchConfig
 from tests.dalle3.latents import Pictures, batch, latent_config, latent_task, saved
+from tests.stages import losses
 
 SKETCH = SketchConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4, side=2)
 
@@ -41,18 +42,10 @@ def test_weights_without_a_sketch_draw_as_before(tmp_path: Path):
 def test_sketch_alone_learns(tmp_path: Path):
     """The U-Net and the text encoder stand still; the error falls."""
     task = sketch_task(tmp_path)
-    made, seeds = batch(task, [0, 1, 2, 3]), SeedBatch(range(4))
-    trained = [weight for weight in task.net.parameters() if weight.requires_grad]
     names = {name.split(".")[1] for name, weight in task.net.named_parameters() if weight.requires_grad}
     assert names == {"sketch"}
-    optimizer, losses = torch.optim.Adam(trained, lr=1e-2), []
-    for _ in range(30):
-        loss = task.loss(made, seeds)[0]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0] / 2
+    found = losses(task, batch(task, [0, 1, 2, 3]), updates=30, lr=1e-2)
+    assert found[-1] < found[0] / 2
     assert set(task.evaluate(Pictures(), 4)) == {"sketch"}
     latent = task.components()["latent"]
     assert isinstance(latent, Component) and latent.tensors is not None
