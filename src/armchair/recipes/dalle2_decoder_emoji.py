@@ -52,7 +52,7 @@ def recipe() -> Recipe:
                 kinds={"short": 0.9, "alt": 0.05, "long": 0.05}, languages={"en": 0.5, "ko": 0.5}
             ),
             storage="int8",
-            sampling=SamplingConfig(steps=8, guidance=2.0, sampler="dpm"),
+            sampling=SamplingConfig(steps=8, guidance=3.0, sampler="dpm"),
         ),
         data=shipped_mix(),
         steps=10_000,
