@@ -6,6 +6,7 @@ python tests/train/made_up.py --out DIR [--resume] [--set key=value ...] [--slow
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -184,7 +185,8 @@ def main() -> None:
         progress=False,
     )
     if torch.distributed.is_initialized():
-        print("processes", torch.distributed.get_world_size())
+        line = f"processes {torch.distributed.get_world_size()}\n"
+        sys.stdout.write(line)  # at once: two processes share the stream
         torch.distributed.destroy_process_group()
 
 
