@@ -48,6 +48,8 @@ def main() -> None:
         homes[name] = Bundle.open(place)
     check_encoders(trained, homes)
     stored = dict(pair.split("=", 1) for pair in args.storage)
+    if unknown := sorted(stored.keys() - homes.keys()):
+        raise SystemExit(f"--storage {unknown[0]}: the components are {', '.join(sorted(homes))}")
     options = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in args.default)}
     others = {name: history(name, home) for name, home in homes.items() if home is not trained}
     made: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from armchair.nn.sketch import Sketch, SketchConfig
 ROWS = 32  # pictures that evaluation computes at a time
 
 
-class SketchLearning:
+class SketchLearning(ABC):
     """Mixed into the task of the whole network: mean squared error of the sketch alone, on several times as
     many captions a second.
     """
@@ -28,13 +29,13 @@ class SketchLearning:
         def _plain(self, samples: list[Sample], device: torch.device) -> dict[str, Tensor]: ...
 
     @property
+    @abstractmethod
     def sketch(self) -> Sketch:
         """The one network that learns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def errors(self, data: Mapping[str, Tensor]) -> Tensor:
         """(B,) mean squared errors against the means in the sketch's cells"""
-        raise NotImplementedError
 
     def _hold_still(self) -> None:
         """Keep all but the sketch."""
