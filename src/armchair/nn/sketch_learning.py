@@ -56,6 +56,7 @@ class SketchLearning(ABC):
 
     def preview(self, rng: SeedBatch) -> None:
         """Nothing: the U-Net learns to listen afterwards."""
+        return
 
 
 def check_sketch(alone: bool, config: SketchConfig | None) -> None:
