@@ -171,6 +171,7 @@ def test_a_prior_that_is_not_here(tmp_path: Path):
         ({"steps": 0}, "steps is 0"),
         ({"steps": 101}, "at most the 100 time steps"),
         ({"guidance": -1}, "guidance is -1"),
+        ({"shift": 0.5}, "shift is 0.5"),
         ({"sampler": "euler"}, "sampler 'euler' is none of ddpm, ddim, dpm"),
         ({"prior_steps": 0}, "prior_steps is 0"),
         ({"eta": 0.5}, "no option 'eta'"),
@@ -181,6 +182,18 @@ def test_wrong_input_is_named(folder: Path, options: dict, words: str):
     """Issue 4: one clear line each."""
     with pytest.raises(BadInput, match=words):
         armchair.load(folder).generate("red dog", seed=1, **options)
+
+
+def test_shift_visits_noisier_levels(pipeline: Dalle2):
+    """Where a picture is drawn; what inverts one goes there and back in even steps."""
+    even, noisy = (pipeline.schedule({"steps": 4, "shift": shift}).times.tolist() for shift in (1, 4))
+    assert even == [0, 33, 66, 99] and noisy == [56, 79, 91, 99]
+    tables = pipeline.operation_defaults
+    assert [name for name, table in tables.items() if "shift" in table] == ["inpaint", "outpaint", "probe"]
+    plain, shifted = (
+        list(pipeline.stream("a dog", [1], "16x16", steps=4, shift=shift))[-1].images for shift in (1, 4)
+    )
+    assert not torch.equal(plain, shifted)
 
 
 def test_previews(pipeline: Dalle2):

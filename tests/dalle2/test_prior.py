@@ -160,6 +160,7 @@ def test_bundle_with_a_decoder_draws(tmp_path: Path):
     assert sorted(whole.components) == ["clip", "decoder", "prior", "text", "words"]
     assert whole.manifest.defaults == {
         "steps": 4,
+        "shift": 1.0,
         "guidance": 2.0,
         "sampler": "ddim",
         "prior": "diffusion",

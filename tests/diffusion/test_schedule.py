@@ -190,3 +190,21 @@ def test_made_beside_a_network_without_memory(make):
 def test_no_steps(make):
     with pytest.raises(BadInput, match="at least 1"):
         make(0)
+
+
+@pytest.mark.parametrize(
+    ("total", "steps", "shift", "expected"),
+    [
+        (1000, 8, 3, [299, 499, 642, 749, 832, 899, 954, 999]),
+        (1000, 1, 3, [999]),
+        (10, 4, 9, [6, 7, 8, 9]),  # 7, 9, 10, 10 of 10: none twice
+        (10, 10, 3, list(range(10))),
+    ],
+)
+def test_shifted_to_the_noisy_end(total, steps, shift, expected):
+    """As a flow's times are; with a shift of 1 the levels are evenly spaced, with both ends."""
+    schedule = Schedule.cosine(total)
+    assert schedule.respace(steps, shift).times.tolist() == expected
+    assert torch.equal(schedule.respace(steps, 1.0).times, schedule.respace(steps).times)
+    with pytest.raises(BadInput, match="goes with a number of steps"):
+        schedule.respace("logsnr4", shift)

@@ -63,6 +63,7 @@ def check_steps(name: str, value: object) -> int | None:
 
 RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "steps": (lambda v: v >= 1 and v == int(v), "a whole number of at least 1"),
+    "shift": (lambda v: 1 <= v <= 100, "a number from 1 (levels of noise evenly spaced) to 100"),
     "guidance": (lambda v: v >= 0, "a number of at least 0 (1 is off)"),
     "temperature": (lambda v: v >= 0, "a number of at least 0 (0 always takes the likeliest)"),
     "top_k": (lambda v: v >= 1 and v == int(v), "a whole number of at least 1"),

@@ -20,6 +20,7 @@ def command(
     seed: o.Seed = None,
     size: o.Size = None,
     steps: o.Steps = None,
+    shift: o.Shift = None,
     guidance: o.Guidance = None,
     guidance_interval: o.GuidanceInterval = None,
     sampler: o.Sampler = None,
@@ -79,6 +80,7 @@ def command(
     artist = loaded(model, device, dtype, lora)
     chosen = {
         "steps": steps,
+        "shift": shift,
         "guidance": guidance,
         "guidance_interval": guidance_interval,
         "sampler": sampler,

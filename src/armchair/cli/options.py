@@ -45,6 +45,12 @@ Guidance = Annotated[
     float | None,
     typer.Option(metavar="G", help="How closely to follow the prompt, 1 is off. [default: the model's]"),
 ]
+Shift = Annotated[
+    float | None,
+    typer.Option(
+        metavar="S", help="DALL·E 2: above 1 more of the steps are noisy ones. [default: the model's]"
+    ),
+]
 GuidanceInterval = Annotated[
     str | None,
     typer.Option(

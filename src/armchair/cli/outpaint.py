@@ -28,6 +28,7 @@ def command(
     n: o.N = 1,
     seed: o.Seed = None,
     steps: o.Steps = None,
+    shift: o.Shift = None,
     guidance: o.Guidance = None,
     guidance_interval: o.GuidanceInterval = None,
     sampler: o.Sampler = None,
@@ -60,6 +61,7 @@ def command(
     artist = loaded(model, device, dtype, lora)
     chosen = {
         "steps": steps,
+        "shift": shift,
         "guidance": guidance,
         "guidance_interval": guidance_interval,
         "sampler": sampler,

@@ -45,6 +45,7 @@ class SamplingConfig:
     """How pictures are drawn where the person says nothing; the defaults are the paper's (appendix C)."""
 
     steps: int = 250
+    shift: float = 1.0  # above 1 more of the levels that are visited are noisy: see Schedule.respace
     guidance: float = 1.0  # 1 is off
     sampler: Sampler = "ddpm"
 

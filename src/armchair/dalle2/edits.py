@@ -40,7 +40,7 @@ def defaults_of(defaults: Mapping[str, Any], inverting: bool = True) -> dict[str
     guidance, with which DDIM does not find back. inverting: variations start from the picture's own noise.
     """
     back = {"steps": STEPS, "guidance": 1.0}
-    drawing = {name: defaults[name] for name in ("steps", "guidance", "sampler")}
+    drawing = {name: defaults[name] for name in ("steps", "shift", "guidance", "sampler")}
     priors = {name: defaults[name] for name in ("prior", "prior_steps", "prior_guidance")}
     return {
         "variations": {**back, "eta": ETA} if inverting else drawing,
@@ -48,7 +48,7 @@ def defaults_of(defaults: Mapping[str, Any], inverting: bool = True) -> dict[str
         "text_diff": {**back, "strength": STRENGTH},
         "inpaint": {**drawing, **priors},
         "outpaint": {**drawing, **priors},
-        "probe": {name: defaults[name] for name in ("steps", "guidance")},
+        "probe": {name: defaults[name] for name in ("steps", "shift", "guidance")},
     }
 
 

@@ -45,6 +45,7 @@ NOT_SHOWN = "a decoder of Karlo's form is not shown what is known of a picture; 
 # the paper's: 250 ancestral steps with the learned variance, 64 of the prior (appendix C), no guidance
 PLAIN: dict[str, Any] = {
     "steps": 250,
+    "shift": 1.0,  # above 1 more of the levels that are visited are noisy: see Schedule.respace
     "guidance": 1.0,
     "sampler": "ddpm",
     "prior_steps": 64,
@@ -250,7 +251,9 @@ class Dalle2:
 
     def schedule(self, settings: Mapping[str, Any]) -> Schedule:
         """The levels that the decoder visits. Raises BadInput for steps that cannot be."""
-        return self.parts.config("decoder").levels_of_noise.respace(settings["steps"])
+        return self.parts.config("decoder").levels_of_noise.respace(
+            settings["steps"], settings.get("shift", 1.0)
+        )
 
     @torch.no_grad()
     def _conditions(

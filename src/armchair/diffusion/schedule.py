@@ -88,8 +88,11 @@ class Schedule:
         alpha = (alpha - alpha[-1]) * (alpha[0] / (alpha[0] - alpha[-1]))
         return replace(self, alpha_bar=alpha.square())
 
-    def respace(self, steps: int | str) -> Schedule:
+    def respace(self, steps: int | str, shift: float = 1.0) -> Schedule:
         """The levels that a sampler visits.
+
+        shift: where steps is a number, above 1 they are those of a flow (arXiv:2403.03206, equation 23):
+        place u of 1/steps .. 1 becomes shift u / (1 + (shift - 1) u), so that more of them are noisy.
 
         25 or "25": evenly spaced, both ends included.  "10,10,3,2,2": equal sections of the times, so many
         steps in each, the least noisy section first.  "ddim25": every T // 25th, from the first.  "fast27":
@@ -98,7 +101,7 @@ class Schedule:
         "leading50": every T // 50th, from the second, as published schedulers of Stable Diffusion do.
         Raises BadInput for what this schedule cannot give.
         """
-        return self.take(visited(self, steps))
+        return self.take(visited(self, steps) if shift == 1 else _shifted(len(self), steps, shift))
 
     def take(self, indices: Sequence[int]) -> Schedule:
         """Some of the levels, by their place here, rising."""
@@ -186,6 +189,25 @@ def visited(schedule: Schedule, steps: int | str) -> list[int]:
             return [round((i + 1) * total / count) - 1 for i in range(count)]
 
 
+def _shifted(total: int, steps: int | str, shift: float) -> list[int]:
+    """The last level and not the first, and none twice."""
+    word = str(steps).strip()
+    if not word.isdecimal():
+        raise BadInput(f"steps {word!r}: a shift of {shift:g} goes with a number of steps")
+    count = _fits(total, int(word), word)
+    even = [(i + 1) / count for i in range(count)]
+    return _apart([round(shift * u / (1 + (shift - 1) * u) * total) - 1 for u in even], total)
+
+
+def _apart(places: Sequence[int], total: int) -> list[int]:
+    """Rising places of 0 .. total - 1, moved on as far as it takes that none comes twice."""
+    chosen: list[int] = []
+    for i, place in enumerate(places):
+        least = chosen[-1] + 1 if chosen else 0
+        chosen.append(min(max(place, least), total - len(places) + i))  # room for those that follow
+    return chosen
+
+
 def _sections(total: int, counts: list[int], word: str) -> list[int]:
     """`counts[k]` steps of the k-th of equal sections of 0 .. total - 1; the first ones take what is left
     over. A section's lone step is its noisiest.
@@ -214,12 +236,9 @@ def _even_in_log_snr(schedule: Schedule, count: int) -> list[int]:
         values[-1] = 2 * values[-2] - values[-3] if total > 2 else values[0] - 1
     ends = values[0].item(), values[-1].item()
     wanted = torch.linspace(*ends, count, dtype=torch.float64, device=CPU)
-    chosen: list[int] = []
-    for i in range(count):
-        nearest = int((values - wanted[i]).abs().argmin()) if count > 1 else total - 1
-        least = chosen[-1] + 1 if chosen else 0
-        chosen.append(min(max(nearest, least), total - count + i))  # room for those that follow
-    return chosen
+    if count == 1:
+        return [total - 1]
+    return _apart([int((values - value).abs().argmin()) for value in wanted], total)
 
 
 def _fits(total: int, count: int, word: str) -> int:

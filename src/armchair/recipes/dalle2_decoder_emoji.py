@@ -46,13 +46,13 @@ def recipe() -> Recipe:
             drop_text=0.2,
             v_weight=5.0,
             vlb_weight=0.01,
-            noise_power=0.45,
+            noise_power=0.3,
             scale="fitted",
             captions=CaptionMix(
                 kinds={"short": 0.9, "alt": 0.05, "long": 0.05}, languages={"en": 0.5, "ko": 0.5}
             ),
             storage="int8",
-            sampling=SamplingConfig(steps=8, guidance=3.0, sampler="dpm"),
+            sampling=SamplingConfig(steps=8, shift=3.0, guidance=3.0, sampler="dpm"),
         ),
         data=shipped_mix(),
         steps=10_000,
