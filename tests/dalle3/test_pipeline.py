@@ -114,6 +114,34 @@ def test_guidance_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pred
 
 
 @pytest.mark.parametrize(
+    ("prediction", "sampler", "own", "plain", "shifted"),
+    [
+        ("flow", "euler", 2.0, [1000, 6000 / 7, 2000 / 3, 400], [1000, 12000 / 13, 800, 4000 / 7]),
+        ("eps", "ddim", 1.0, [99, 66, 33, 0], [99, 91, 79, 56]),
+    ],
+)
+def test_shift(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prediction: str,
+    sampler: str,
+    own: float,
+    plain: list[float],
+    shifted: list[float],
+):
+    """That of training where nothing is said; another one visits other levels of noise."""
+    net = latent_config(prediction=prediction, schedule="cosine", steps=100, shift=own)
+    pipeline = latent_task(tmp_path, net=net, sampling=replace(SAMPLING, sampler=sampler))._pipeline()
+    told, forward = [], UNet.forward
+    monkeypatch.setattr(
+        UNet, "forward", lambda self, x, t, **k: told.append(t[0].item()) or forward(self, x, t, **k)
+    )
+    for shift in ({}, {"shift": 4.0}):
+        list(pipeline.stream("a dog", [1], "32x32", steps=4, guidance=1.0, **shift))
+    assert told == pytest.approx(plain + shifted)
+
+
+@pytest.mark.parametrize(
     ("prediction", "sampler"), [("flow", "heun"), ("v", "dpm"), ("eps", "ddim"), ("x0", "ddpm")]
 )
 def test_predictions_and_samplers(tmp_path: Path, prediction: str, sampler: str):

@@ -47,9 +47,7 @@ Guidance = Annotated[
 ]
 Shift = Annotated[
     float | None,
-    typer.Option(
-        metavar="S", help="DALL·E 2: above 1 more of the steps are noisy ones. [default: the model's]"
-    ),
+    typer.Option(metavar="S", help="Above 1 more of the steps are noisy ones. [default: the model's]"),
 ]
 GuidanceInterval = Annotated[
     str | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -91,18 +92,20 @@ def steps_of(
     denoise: Denoise,
     x: Tensor,
     steps: int,
+    shift: float,
     seeds: SeedBatch,
     sampler: str,
     kept: tuple[Tensor, Tensor] | None = None,
 ) -> Iterator[Step]:
-    """x (B, C, h, w) noise -> steps down to the latent. kept: as in `sample`. Raises BadInput for a sampler
-    or a number of steps that the network's noise levels do not have.
+    """x (B, C, h, w) noise -> steps down to the latent. shift: of the levels that are visited, in place of a
+    flow's own; kept: as in `sample`. Raises BadInput for a sampler, a number of steps or a shift that the
+    network's noise levels do not have.
     """
     levels = net.config.levels_of_noise
     if isinstance(levels, Flow):
-        return sample_flow(denoise, x, levels, steps, sampler, kept)
+        return sample_flow(denoise, x, replace(levels, shift=shift), steps, sampler, kept)
     config = net.config
-    schedule = levels.respace(steps if config.spacing == "even" else f"{config.spacing}{steps}")
+    schedule = levels.respace(steps if config.spacing == "even" else f"{config.spacing}{steps}", shift)
     if config.residue:
         schedule = schedule.ending_at(float(levels.alpha_bar[0]))
     return sample(denoise, x, schedule, seeds, sampler, kept=kept)

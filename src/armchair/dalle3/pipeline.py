@@ -68,7 +68,13 @@ class Dalle3:
         }
         self.sizes = list(self._sizes)
         decoder = {"decoder": "plain"} if CONSISTENCY in parts else {}
-        self.defaults: Mapping[str, Any] = {**PLAIN, **decoder, **({} if defaults is None else defaults)}
+        trained = {"shift": config.shift}
+        self.defaults: Mapping[str, Any] = {
+            **PLAIN,
+            **trained,
+            **decoder,
+            **({} if defaults is None else defaults),
+        }
         self.operation_defaults = dict.fromkeys(("inpaint", "outpaint"), self.defaults)
 
     @classmethod
@@ -146,7 +152,7 @@ class Dalle3:
         denoise = denoise_of(net, words, found[""], settings["guidance"], known, interval)
         rng = SeedBatch(seeds, self.device)
         x = rng.normal(self.config.channels, *self._grid(shape))
-        return steps_of(net, denoise, x, settings["steps"], rng, settings["sampler"], kept)
+        return steps_of(net, denoise, x, settings["steps"], settings["shift"], rng, settings["sampler"], kept)
 
     def _previews(
         self, steps: Iterator[Step], seeds: Sequence[int], settings: Mapping[str, Any]
