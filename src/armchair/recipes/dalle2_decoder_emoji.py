@@ -46,7 +46,7 @@ def recipe() -> Recipe:
             drop_text=0.2,
             v_weight=5.0,
             vlb_weight=0.01,
-            noise_power=0.3,
+            noise_power=0.45,
             scale="fitted",
             captions=CaptionMix(
                 kinds={"short": 0.9, "alt": 0.05, "long": 0.05}, languages={"en": 0.5, "ko": 0.5}
