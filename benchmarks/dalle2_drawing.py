@@ -129,7 +129,7 @@ def run(folder: Path, sizes: dict[str, Any], rounds: int, enough: dict[str, int]
 
 def ours(artist: Any, sizes: dict[str, Any]) -> dict[str, Callable[[], object]]:
     """One guided step of each network, and a picture."""
-    pipeline, settings = artist.pipeline, {"guidance": GUIDANCE["decoder"], "steps": 25}
+    pipeline, settings = artist.pipeline, {"guidance": GUIDANCE["decoder"], "steps": 25, "shift": 1.0}
     z = torch.randn(1, sizes["embed"])
     denoise, _ = pipeline.denoiser(PROMPT, z, settings)
     x, t = torch.randn(1, 3, sizes["side"], sizes["side"]), torch.tensor([500])

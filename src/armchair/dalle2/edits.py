@@ -197,6 +197,7 @@ def _found(
     z (B, Z) and x_T (B, 3, S, S), one a seed.
     """
     rng = SeedBatch(seeds, pipeline.device)
+    settings = {**settings, "shift": 1.0}  # evenly there and evenly back
     steps = int(settings["steps"])
     total = steps * (len(pictures) + 1)
 

@@ -251,9 +251,7 @@ class Dalle2:
 
     def schedule(self, settings: Mapping[str, Any]) -> Schedule:
         """The levels that the decoder visits. Raises BadInput for steps that cannot be."""
-        return self.parts.config("decoder").levels_of_noise.respace(
-            settings["steps"], settings.get("shift", 1.0)
-        )
+        return self.parts.config("decoder").levels_of_noise.respace(settings["steps"], settings["shift"])
 
     @torch.no_grad()
     def _conditions(

@@ -68,13 +68,8 @@ class Dalle3:
         }
         self.sizes = list(self._sizes)
         decoder = {"decoder": "plain"} if CONSISTENCY in parts else {}
-        trained = {"shift": config.shift}
-        self.defaults: Mapping[str, Any] = {
-            **PLAIN,
-            **trained,
-            **decoder,
-            **({} if defaults is None else defaults),
-        }
+        plain = {**PLAIN, "shift": config.shift, **decoder}
+        self.defaults: Mapping[str, Any] = {**plain, **({} if defaults is None else defaults)}
         self.operation_defaults = dict.fromkeys(("inpaint", "outpaint"), self.defaults)
 
     @classmethod

@@ -16,6 +16,7 @@ from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
 from armchair.core.step import Step
 from armchair.diffusion.prediction import Denoiser, Prediction
+from armchair.diffusion.schedule import shifted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +33,16 @@ class Flow:
         """steps + 1 times, from 1 down to 0."""
         if steps < 1:
             raise BadInput(f"steps {steps}: at least 1 is needed")
-        return [self._shifted(1 - i / steps) for i in range(steps + 1)]
+        return [shifted(1 - i / steps, self.shift) for i in range(steps + 1)]
 
     def draw(self, rng: SeedBatch, mean: float = 0.0, std: float = 1.0) -> Tensor:
         """(B,) times to train at: the logistic of a normal number, shifted."""
-        u = (rng.normal() * std + mean).sigmoid()
-        return self.shift * u / (1 + (self.shift - 1) * u)
+        return shifted((rng.normal() * std + mean).sigmoid(), self.shift)
 
     def alpha_sigma(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """See Levels."""
         sigma = t.to(like).view(-1, *[1] * (like.ndim - 1))
         return 1 - sigma, sigma
-
-    def _shifted(self, t: float) -> float:
-        return self.shift * t / (1 + (self.shift - 1) * t)
 
 
 def shift_for(tokens: int) -> float:

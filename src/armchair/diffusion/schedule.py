@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from armchair.core.errors import BadInput
 CPU = torch.device("cpu")  # also while a network is being built on the meta device
 MAX_BETA = 0.999  # no step takes away more of the signal's power than this
 COSINE_OFFSET = 0.008  # keeps the first steps of the cosine schedule from being too small (arXiv:2102.09672)
+Place = TypeVar("Place", float, Tensor)
 
 
 class Levels(Protocol):
@@ -91,8 +92,8 @@ class Schedule:
     def respace(self, steps: int | str, shift: float = 1.0) -> Schedule:
         """The levels that a sampler visits.
 
-        shift: where steps is a number, above 1 they are those of a flow (arXiv:2403.03206, equation 23):
-        place u of 1/steps .. 1 becomes shift u / (1 + (shift - 1) u), so that more of them are noisy.
+        shift: where steps is a number, above 1 they are those of a flow, 1/steps .. 1 as `shifted` moves
+        them, so that more of them are noisy.
 
         25 or "25": evenly spaced, both ends included.  "10,10,3,2,2": equal sections of the times, so many
         steps in each, the least noisy section first.  "ddim25": every T // 25th, from the first.  "fast27":
@@ -101,7 +102,7 @@ class Schedule:
         "leading50": every T // 50th, from the second, as published schedulers of Stable Diffusion do.
         Raises BadInput for what this schedule cannot give.
         """
-        return self.take(visited(self, steps) if shift == 1 else _shifted(len(self), steps, shift))
+        return self.take(visited(self, steps) if shift == 1 else _flow_like(len(self), steps, shift))
 
     def take(self, indices: Sequence[int]) -> Schedule:
         """Some of the levels, by their place here, rising."""
@@ -189,14 +190,19 @@ def visited(schedule: Schedule, steps: int | str) -> list[int]:
             return [round((i + 1) * total / count) - 1 for i in range(count)]
 
 
-def _shifted(total: int, steps: int | str, shift: float) -> list[int]:
+def shifted(u: Place, shift: float) -> Place:
+    """Places in 0..1, above a shift of 1 nearer to 1, the noisy end (arXiv:2403.03206, equation 23)."""
+    return shift * u / (1 + (shift - 1) * u)
+
+
+def _flow_like(total: int, steps: int | str, shift: float) -> list[int]:
     """The last level and not the first, and none twice."""
     word = str(steps).strip()
     if not word.isdecimal():
         raise BadInput(f"steps {word!r}: a shift of {shift:g} goes with a number of steps")
     count = _fits(total, int(word), word)
     even = [(i + 1) / count for i in range(count)]
-    return _apart([round(shift * u / (1 + (shift - 1) * u) * total) - 1 for u in even], total)
+    return _apart([round(shifted(u, shift) * total) - 1 for u in even], total)
 
 
 def _apart(places: Sequence[int], total: int) -> list[int]:
