@@ -72,6 +72,20 @@ def test_int8_error_is_half_a_step_per_channel():
     assert torch.equal(zeros, torch.zeros(2, 3))
 
 
+@pytest.mark.parametrize("shape", [(8, 3), (5, 2, 3, 3), (1, 7), (4, 0)])
+def test_int6_takes_three_bytes_for_four_weights(shape: tuple[int, ...]):
+    """Also where the channels are no multiple of four; what comes back is the nearest of 63 values."""
+    weight = torch.randn(shape)
+    packed = packing.pack({"w": weight, "b": torch.ones(3)}, "int6")
+    assert packed["w"].dtype == torch.uint8 and len(packed["w"]) == 3 * -(-len(weight) // 4)
+    back = packing.unpack(packed)
+    assert set(back) == {"w", "b"} and back["w"].shape == weight.shape
+    largest = weight.flatten(1).abs().amax(1, keepdim=True) if weight.numel() else torch.zeros(len(weight), 1)
+    assert ((back["w"] - weight).flatten(1).abs() <= 0.52 * largest / 31).all()
+    assert torch.equal(packing.rounded(weight, "int6"), back["w"])
+    assert torch.equal(packing.rounded(back["w"], "int6"), back["w"]), "rounding twice is rounding once"
+
+
 @pytest.mark.parametrize("storage", ["float32", "float16", "bfloat16"])
 def test_storages(tmp_path: Path, storage: str):
     """Every storage reads back as float32, rounded once."""

@@ -48,7 +48,7 @@ class ComponentEntry:
     """A component as bundle.json lists it."""
 
     config: dict[str, Any]
-    storage: str  # float32, float16, bfloat16, int8, mixed or file
+    storage: str  # float32, float16, bfloat16, int8, int6, mixed or file
     files: list[FileEntry]
     tensors: dict[str, list[int]] = field(default_factory=dict[str, list[int]])  # name -> shape once unpacked
 

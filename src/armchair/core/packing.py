@@ -1,4 +1,6 @@
-"""How a component's tensors lie in safetensors files: precision, int8 with scales, shards, strict loading."""
+"""How a component's tensors lie in safetensors files: precision, 8 and 6 bits with scales, shards, strict
+loading.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,17 @@ STORAGE = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
     "int8": torch.float16,
+    "int6": torch.float16,
 }
+LEVELS = {"int8": 127, "int6": 31}  # weights of these are whole numbers from -LEVELS to LEVELS
 SCALE = ".scale"
 Prepare = Callable[[str, "Tensor"], "Tensor"]  # a floating tensor's name and the tensor -> as it is wanted
 
 
 def pack(tensors: Mapping[str, Tensor], storage: str, name: str = "") -> dict[str, Tensor]:
     """Tensors as they are stored. Under "int8" a weight of two or more dimensions becomes int8 with one
-    float16 scale per output channel (dimension 0) at `NAME.scale`, and everything else float16; under "mixed"
-    each keeps its type. Integers and bools stay.
+    float16 scale per output channel (dimension 0) at `NAME.scale`, and everything else float16; under "int6"
+    four channels of 6 bits lie in three of uint8; under "mixed" each keeps its type. Integers and bools stay.
 
     Raises BadInput for an unknown storage and BundleError for a value that the storage cannot hold.
     """
@@ -45,10 +49,11 @@ def pack(tensors: Mapping[str, Tensor], storage: str, name: str = "") -> dict[st
             packed[key] = value.clone(
                 memory_format=torch.contiguous_format
             )  # tied weights must not share memory
-        elif storage == "int8" and value.ndim >= 2:
+        elif storage in LEVELS and value.ndim >= 2:
             if key + SCALE in tensors:
                 raise BundleError(f"component {name}: {key + SCALE} is both a tensor and the scale of {key}")
-            packed[key], packed[key + SCALE] = quantize(value)
+            q, packed[key + SCALE] = quantize(value, LEVELS[storage])
+            packed[key] = _four_in_three(q) if storage == "int6" else q
         else:
             dtype = STORAGE.get(storage, value.dtype)
             packed[key] = value.to(dtype, copy=True, memory_format=torch.contiguous_format)
@@ -67,8 +72,8 @@ def unpack(
     dtype: torch.dtype | Prepare = torch.float32,
     converted: Callable[[], None] = lambda: None,
 ) -> dict[str, Tensor]:
-    """Stored tensors in a floating type (integers and bools as they are), int8 multiplied by its scale. What
-    has the type already is not copied.
+    """Stored tensors in a floating type (integers and bools as they are), int8 and int6 multiplied by its
+    scale. What has the type already is not copied.
 
     dtype: the type, or a function that makes of a tensor of that name what is wanted.  converted: called
     after each tensor that is copied.
@@ -87,20 +92,43 @@ def unpack(
     return tensors
 
 
-def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(C, ...) float -> (C, ...) int8 in -127..127 and (C, 1, ...) float16, so that q * scale is the nearest
-    weight.
+def quantize(weight: Tensor, levels: int = LEVELS["int8"]) -> tuple[Tensor, Tensor]:
+    """(C, ...) float -> (C, ...) int8 in -levels..levels and (C, 1, ...) float16, so that q * scale is the
+    nearest weight.
     """
     flat = weight.float().flatten(1)  # (C, N)
-    scale = (flat.abs().amax(1) / 127).half().float() if flat.shape[1] else flat.new_zeros(len(flat))  # (C,)
+    largest = flat.abs().amax(1) if flat.shape[1] else flat.new_zeros(len(flat))  # (C,)
+    scale = (largest / levels).half().float()
     steps = flat / scale.clamp_min(torch.finfo(torch.float16).tiny / 1024)[:, None]
-    q = steps.round().clamp(-127, 127).to(torch.int8).reshape(weight.shape)
+    q = steps.round().clamp(-levels, levels).to(torch.int8).reshape(weight.shape)
     return q, scale.half().reshape(-1, *[1] * (weight.ndim - 1))
 
 
 def dequantize(q: Tensor, scale: Tensor) -> Tensor:
-    """(C, ...) int8 and (C, 1, ...) float16 -> (C, ...) float32."""
+    """(C, ...) int8, or uint8 of int6, and (C, 1, ...) float16 -> (C, ...) float32."""
+    if q.dtype == torch.uint8:
+        q = _three_to_four(q)[: len(scale)]
     return q.float() * scale.float()
+
+
+def rounded(weight: Tensor, storage: str) -> Tensor:
+    """(C, ...) float -> what comes back of it out of "int8" or "int6", in its type and memory order"""
+    return torch.empty_like(weight).copy_(dequantize(*quantize(weight, LEVELS[storage])))
+
+
+def _four_in_three(q: Tensor) -> Tensor:
+    """(C, ...) int8 in -32..31 -> (3 ceil(C / 4), ...) uint8"""
+    filled = torch.cat([q, q.new_zeros(-len(q) % 4, *q.shape[1:])])
+    a, b, c, d = (filled + 32).to(torch.uint8).reshape(len(filled) // 4, 4, *q.shape[1:]).unbind(1)
+    three = [a | (b << 6), (b >> 2) | (c << 4), (c >> 4) | (d << 2)]
+    return torch.stack(three, dim=1).flatten(0, 1)
+
+
+def _three_to_four(stored: Tensor) -> Tensor:
+    """The inverse, with the channels that were filled up."""
+    x, y, z = stored.reshape(len(stored) // 3, 3, *stored.shape[1:]).unbind(1)
+    four = [x & 63, (x >> 6) | ((y & 15) << 2), (y >> 4) | ((z & 3) << 4), z >> 2]
+    return torch.stack(four, dim=1).flatten(0, 1).to(torch.int8) - 32
 
 
 def shards(name: str, packed: Mapping[str, Tensor], limit: int = SHARD_BYTES) -> dict[str, bytes]:
@@ -144,7 +172,7 @@ def stream(
 def storage_of(tensors: Mapping[str, Lazy]) -> str:
     """The storage of tensors that are kept as they are: their one floating type, or MIXED."""
     types = {tensor.dtype for tensor in tensors.values() if tensor.dtype.is_floating_point}
-    names = [name for name, dtype in STORAGE.items() if name != "int8" and types == {dtype}]
+    names = [name for name, dtype in STORAGE.items() if name not in LEVELS and types == {dtype}]
     return names[0] if names else MIXED
 
 
@@ -182,4 +210,4 @@ def _shard(index: int, total: int) -> str:
 
 
 def _is_packed(stored: Mapping[str, Tensor], key: str) -> bool:
-    return key in stored and stored[key].dtype == torch.int8 and key + SCALE in stored
+    return key in stored and stored[key].dtype in (torch.int8, torch.uint8) and key + SCALE in stored

@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 
 from armchair.diffusion.prediction import Kind
 from armchair.diffusion.schedule import Schedule
+from armchair.nn.autoencoder import AutoencoderConfig
+from armchair.nn.autoencoder import DecoderConfig as PixelsConfig
 from armchair.nn.sketch import SketchConfig
 from armchair.nn.unet import LevelSpec, UNetConfig
 
@@ -34,6 +36,36 @@ class CaptionConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CellsConfig:
+    """A U-Net that works on cells of pixels: a convolution makes them of the noisy picture, and an
+    autoencoder's decoder makes pixels of what is left when their noise is taken away. Not in the paper.
+    """
+
+    channels: int = 4  # numbers of a cell
+    patch: int = 4  # pixels of a cell a side
+    noise: float = 0.75  # of a cell, where that of the pixels is 1
+    error: float = 0.1  # of pixels, -1..1, made of clean cells: the picture, where less noisy, is believed
+    pixels: PixelsConfig = field(default_factory=lambda: PixelsConfig(widths=(48, 128), depth=2, patch=2))
+    groups: int = 8  # of the group norms on the way to pixels
+
+    def __post_init__(self) -> None:
+        if self.noise <= 0 or self.error < 0:
+            raise ValueError(f"noise {self.noise} is above 0, and error {self.error} at least 0")
+
+    @property
+    def autoencoder(self) -> AutoencoderConfig:
+        """One whose decoder has these sizes."""
+        return AutoencoderConfig(
+            widths=(self.groups,),
+            channels=self.channels,
+            patch=self.patch,
+            attention=False,
+            groups=self.groups,
+            decoder=self.pixels,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
     """GLIDE's U-Net with CLIP's image embedding beside the caption (section 2.1 and table 3)."""
 
@@ -50,14 +82,18 @@ class DecoderConfig:
         LevelSpec(width=1536, depth=3, attention="keys"),
         LevelSpec(width=2048, depth=3, attention="keys"),
     )
+    pooled: bool = False  # the mean of the text's states joins the timestep, not the last; not in the paper
+    cells: CellsConfig | None = None  # what the U-Net works on in place of pixels; not in the paper
     patch: int = (
-        1  # squares of so many pixels a side become channels before the first level; not in the paper
+        1  # squares of so many pixels, or cells, a side become channels before the first level; not in it
     )
     time_width: int = 512  # of the timestep's sinusoid
     head_width: int = 64
+    resample: Literal["block", "conv"] = "block"  # by residual blocks, or by single convolutions
     groups: int = 32  # of the group norms
     dropout: float = 0.1
     qk_norm: bool = False  # RMS-normalise queries and keys: not in the paper
+    places: int = 0  # octaves of the cells' coordinates that attention is told: not in the paper
     steps: int = 1000  # noise levels of training
     schedule: ScheduleName = "cosine"
     prediction: Kind = "eps"  # what the network says of a noisy picture
@@ -68,30 +104,43 @@ class DecoderConfig:
     def __post_init__(self) -> None:
         if self.prediction == "flow":
             raise ValueError("prediction flow has no place on a schedule of steps; take eps, v or x0")
-        if self.sketch is not None and self.caption is not None:
-            raise ValueError("a sketch reads the states of CLIP's text tower: caption null is needed")
+        if (self.sketch is not None or self.pooled) and self.caption is not None:
+            word = "pooled means" if self.sketch is None else "a sketch reads"
+            raise ValueError(f"{word} the states of CLIP's text tower: caption null is needed")
         if self.sketch is not None and self.sketch.width != self.text_width:
             raise ValueError(f"sketch has width {self.sketch.width}, and the text's states {self.text_width}")
-        if self.image_size % self.unet.stride:
+        if self.cells is not None and self.prediction != "x0":
+            raise ValueError(f"cells are made pixels of: prediction x0 is needed, not {self.prediction}")
+        stride = self.unet.stride * (1 if self.cells is None else self.cells.patch)
+        if self.image_size % stride:
             raise ValueError(
-                f"image_size {self.image_size} is not a multiple of the coarsest level's {self.unet.stride}"
+                f"image_size {self.image_size} is not a multiple of the coarsest level's {stride}"
             )
 
     @property
+    def channels(self) -> int:
+        """Of what the U-Net works on: pixels, or cells."""
+        return 3 if self.cells is None else self.cells.channels
+
+    @property
     def unet(self) -> UNetConfig:
-        """The skeleton: pixels, what is known of them for inpainting (RGB and the mask), and words."""
+        """The skeleton: pixels or cells, what is known of them for inpainting (as many numbers and the mask),
+        and words. The variance is always of pixels' three colours.
+        """
         return UNetConfig(
-            channels_in=3 + 4,
-            channels_out=6 if self.learned_variance else 3,
+            channels_in=2 * self.channels + 1,
+            channels_out=self.channels + (3 if self.learned_variance else 0),
             levels=self.levels,
             middle_attention=self.levels[-1].attention,
             patch=self.patch,
             time_width=self.time_width,
             context_width=self.context_width,
             head_width=self.head_width,
+            resample=self.resample,
             groups=self.groups,
             dropout=self.dropout,
             qk_norm=self.qk_norm,
+            places=self.places,
         )
 
     @property

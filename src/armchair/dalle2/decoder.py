@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from armchair.dalle2.caption import CaptionEncoder
+from armchair.dalle2.cells import TIMES, Cells
 from armchair.dalle2.config import DecoderConfig
 from armchair.dalle2.scale import Standardise
 from armchair.nn.sketch import Sketch, filled
@@ -23,7 +24,8 @@ class Conditions(TypedDict, total=False):
     extra: Tensor  # (B, E) joins the timestep
     context: Tensor  # (B, image_tokens + L, W) tokens
     keep: Tensor  # (B, image_tokens + L) bool, False is no token; with states of CLIP's text tower
-    known: Tensor  # (B, 4, H, W) pixels that stay, in -1..1, 0 or a sketch elsewhere; and 1 where they stay
+    # (B, 4, H, W) pixels that stay, in -1..1, 0 or a sketch elsewhere; and 1 where they stay. Or of cells
+    known: Tensor
 
 
 class Decoder(nn.Module):
@@ -39,10 +41,11 @@ class Decoder(nn.Module):
         self.config = config
         width, emb_width = config.context_width, config.unet.emb_width
         self.unet = UNet(config.unet)
+        self.cells = None if config.cells is None else Cells(config.cells, config.levels_of_noise)
         self.caption = None if config.caption is None else CaptionEncoder(config.caption)
         plan = config.sketch
-        self.sketch = None if plan is None else Sketch(plan, config.vocab, PIXELS)
-        self.caption_to_time = nn.Linear(width, emb_width)  # of the last place, as in GLIDE
+        self.sketch = None if plan is None else Sketch(plan, config.vocab, config.channels)
+        self.caption_to_time = nn.Linear(width, emb_width)  # of the last place, as in GLIDE, or of all
         self.scale = Standardise(config.embed)
         self.image_to_time = nn.Linear(config.embed, emb_width)
         self.image_to_tokens = nn.Linear(config.embed, config.image_tokens * width)
@@ -69,21 +72,36 @@ class Decoder(nn.Module):
         if self.caption is not None:
             words = self.caption(words)  # (B, L, W)
         words = words.to(z.dtype)
-        last = words[:, -1] if keep is None else words[torch.arange(len(words)), keep.sum(dim=1) - 1]
+        if keep is None:
+            whole = words[:, -1]
+        elif self.config.pooled:
+            shown = keep.unsqueeze(-1).to(words.dtype)
+            whole = (words * shown).sum(dim=1) / shown.sum(dim=1)
+        else:
+            whole = words[torch.arange(len(words)), keep.sum(dim=1) - 1]
         if known is None:
             side = self.config.image_size
             known = z.new_zeros(len(z), PIXELS + 1, side, side)
+        if self.cells is not None:
+            known = self.cells.known(known)
         if self.sketch is not None:
             assert keep is not None and tokens is not None
             known = filled(known, self.sketch(words, tokens, keep))
         made: Conditions = {
-            "extra": self.caption_to_time(last) + self.image_to_time(z),
+            "extra": self.caption_to_time(whole) + self.image_to_time(z),
             "context": torch.cat([images, words], dim=1),
             "known": known,
         }
         if keep is not None:
             made["keep"] = F.pad(keep, (self.config.image_tokens, 0), value=True)
         return made
+
+    @torch.no_grad()
+    def seen(self, x: Tensor) -> Tensor:
+        """x (B, 3, H, W) clean pixels -> what the U-Net has of them: themselves, or (B, C, h, w) cells"""
+        if self.cells is None:
+            return x
+        return self.cells.known(F.pad(x, (0, 0, 0, 0, 0, 1), value=1.0))[:, :-1]
 
     def forward(
         self,
@@ -96,4 +114,8 @@ class Decoder(nn.Module):
         keep: Tensor | None = None,
     ) -> Tensor:
         """x (B, 3, H, W) noisy pixels in -1..1, t (B,) -> (B, 3, H, W), or (B, 6, H, W) with the variance"""
-        return self.unet(torch.cat([x, known.to(x)], dim=1), t, extra=extra, context=context, keep=keep)
+        if self.cells is None:
+            return self.unet(torch.cat([x, known.to(x)], dim=1), t, extra=extra, context=context, keep=keep)
+        seen = self.cells.see(x, t)
+        both, time = torch.cat([seen.cells, known.to(seen.cells)], dim=1), TIMES * seen.time.flatten()
+        return self.cells(self.unet(both, time, extra=extra, context=context, keep=keep), seen)

@@ -23,8 +23,10 @@ class DecoderSketchTask(SketchLearning, DecoderTask):
         return self.net.sketch
 
     def errors(self, data: Mapping[str, Tensor]) -> Tensor:
-        """(B,) against the pixels' means in its cells"""
+        """(B,) against the means of pixels, or of what the U-Net has in their place"""
+        assert isinstance(self.net, Decoder)
         _, text_seq, keep, tokens = self.read(data["tokens"])
         found = self.sketch(text_seq, tokens, keep)
-        truth = F.adaptive_avg_pool2d(from_pixels(data["image"].float() / 255), self.sketch.config.side)
+        clean = from_pixels(data["image"].float() / 255)
+        truth = F.adaptive_avg_pool2d(self.net.seen(clean), self.sketch.config.side)
         return (found.float() - truth).square().mean(dim=(1, 2, 3))

@@ -192,10 +192,14 @@ class Decoder(nn.Module):
         self.norm = GroupNorm(config.groups, widths[-1], EPS)
         self.out = conv(widths[-1], 3 * self.patch**2, 3)
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """latent (B, C, h, w) -> (B, 3, H, W)"""
+    def forward(self, latent: Tensor, beside: Tensor | None = None) -> Tensor:
+        """latent (B, C, h, w) -> (B, 3, H, W)
+
+        beside: (B, D, H / patch, W / patch), joins what enters the finest level
+        """
         h = self.middle(self.stem(latent.contiguous(memory_format=torch.channels_last)))
-        for level in self.levels:
+        for level in self.levels[:-1]:
             h = level(h)
+        h = self.levels[-1](h if beside is None else h + beside)
         h = self.out(F.silu(self.norm(h)))
         return F.pixel_shuffle(h, self.patch) if self.patch > 1 else h

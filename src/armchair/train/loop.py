@@ -28,7 +28,7 @@ from armchair.train.folder import RunFolder, describe_source, saved
 from armchair.train.halt import finite, halt
 from armchair.train.loader import Examples, Micro, Split, load
 from armchair.train.metrics import Metrics
-from armchair.train.optim import Optimizers, ascended, build_optimizers
+from armchair.train.optim import Optimizers, ascended, build_optimizers, stored
 from armchair.train.plan import plan, show
 from armchair.train.processes import agree, place, start_accelerator, sum_up
 from armchair.train.recipe import Recipe
@@ -100,10 +100,12 @@ def run(
             parts = list(islice(micros, recipe.accumulate))
             totals = sum_up(accelerator, (task.counts(part.data) for part in parts))
             batches = [_batch(part, step, totals, recipe.seed, device) for part in parts]
-            with contextlib.ExitStack() as climbed:
+            with contextlib.ExitStack() as moved:
+                if recipe.rounding is not None:
+                    moved.enter_context(stored(trained, recipe.rounding))
                 if recipe.optim.sam > 0:  # each process by its own examples (arXiv:2204.06125, appendix C)
                     _gradients(accelerator, model, batches, device, together=False)
-                    climbed.enter_context(ascended(trained, recipe.optim.sam))
+                    moved.enter_context(ascended(trained, recipe.optim.sam))
                 shares = _gradients(accelerator, model, batches, device)
             logged = sum_up(accelerator, shares)
             norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])

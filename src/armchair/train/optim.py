@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from armchair.core import packing
 from armchair.core.errors import TrainingError
 from armchair.train.recipe import OptimConfig
 
@@ -76,6 +77,23 @@ def orthogonal(matrices: Tensor, iterations: int) -> Tensor:
 
 
 @contextmanager
+def stored(params: Sequence[nn.Parameter], storage: str) -> Iterator[None]:
+    """Inside, weights of two axes or more are what a bundle of that storage would give back of them;
+    afterwards they are as before, bit for bit, with the gradient that was found there (arXiv:1712.05877,
+    section 3, with one scale an output channel).
+    """
+    weights = [p for p in params if p.ndim >= 2]
+    before = [p.detach().clone() for p in weights]
+    with torch.no_grad():
+        for p in weights:
+            p.copy_(packing.rounded(p, storage))
+    try:
+        yield
+    finally:
+        _put_back(weights, before)
+
+
+@contextmanager
 def ascended(params: Sequence[nn.Parameter], radius: float) -> Iterator[None]:
     """Inside, the weights stand `radius` further up their gradient, and hold no gradient; afterwards they are
     as before, bit for bit, with the gradient that was found there. Sharpness-aware minimisation (Foret et al.
@@ -92,9 +110,13 @@ def ascended(params: Sequence[nn.Parameter], radius: float) -> Iterator[None]:
     try:
         yield
     finally:
-        with torch.no_grad():
-            for p, kept in zip(climbing, before, strict=True):
-                p.copy_(kept)
+        _put_back(climbing, before)
+
+
+@torch.no_grad()
+def _put_back(params: Sequence[nn.Parameter], before: Sequence[Tensor]) -> None:
+    for p, kept in zip(params, before, strict=True):
+        p.copy_(kept)
 
 
 class Optimizers:

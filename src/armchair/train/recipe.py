@@ -103,6 +103,8 @@ class Recipe:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     ema: float = 0.999  # decay of the averaged weights, which previews, scores and bundles use; 0: off
     clip: float = 1.0  # largest norm of the gradient; 0: off
+    # a storage that a bundle is to have: gradients are taken where weights are rounded as it rounds them
+    rounding: Literal["int8", "int6"] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"  # of autocast; the weights are float32 either way
     seed: int = 0  # of the weights, the data order, and every random draw
     workers: int = 0  # processes that prepare examples; 0: one thread

@@ -1,0 +1,135 @@
+"""A decoder whose U-Net works on cells: what it sees of noise, what it makes of cells, its bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from armchair.core.bundle import Bundle
+from armchair.core.rng import SeedBatch
+from armchair.dalle2.cells import Cells
+from armchair.dalle2.config import CellsConfig
+from armchair.dalle2.decoder import Decoder
+from armchair.dalle2.decoder_task import DecoderTask, DecoderTaskConfig
+from armchair.dalle2.sketch_task import DecoderSketchTask
+from armchair.diffusion.schedule import Schedule
+from armchair.nn.autoencoder import DecoderConfig as PixelsConfig
+from armchair.nn.sketch import SketchConfig
+from tests.dalle2.tiny import DECODER_TINY, batch, decoder_task, saved
+from tests.stages import losses
+
+CELLS = CellsConfig(
+    channels=3, patch=4, noise=0.5, pixels=PixelsConfig(widths=(8, 16), depth=1, patch=2), groups=4
+)
+SKETCH = SketchConfig(width=64, depth=1, heads=2, head_width=8, hidden=24, token_width=4, side=2)
+NET = replace(
+    DECODER_TINY,
+    caption=None,
+    text_width=64,
+    sketch=SKETCH,
+    pooled=True,
+    cells=CELLS,
+    patch=1,
+    resample="conv",
+    places=2,
+    prediction="x0",
+)
+
+
+def task_of(folder: Path, **changes: object) -> DecoderTask:
+    return decoder_task(folder, net=NET, storage="float32", **changes)
+
+
+def cells() -> Cells:
+    torch.manual_seed(0)
+    return Cells(CELLS, Schedule.cosine(100)).eval()
+
+
+def test_noisy_cells_are_clean_ones_and_noise():
+    """The convolution is linear: cells of alpha x0 + sigma eps are (1 - time) of the clean ones and noise
+    whose mean is zero, in the share that `noise` says.
+    """
+    net, levels = cells(), Schedule.cosine(100)
+    t = torch.tensor([5, 40, 90])
+    x0, eps = torch.randn(3, 3, 16, 16).clamp(-1, 1), torch.randn(3, 3, 16, 16)
+    alpha, sigma = levels.alpha_sigma(t, x0)
+    with torch.no_grad():
+        seen = net.see(alpha * x0 + sigma * eps, t)
+        clean = net.known(torch.cat([x0, torch.ones(3, 1, 16, 16)], dim=1))[:, :3]
+        noise = net.see(alpha * x0 + sigma * (eps + 1), t).cells - seen.cells  # of noise that is 1 more
+        one = net.see(alpha * x0 + sigma, t).cells - net.see(alpha * x0, t).cells
+    torch.testing.assert_close(noise, one)
+    torch.testing.assert_close(net.see(alpha * x0, t).cells, (1 - seen.time) * clean)
+    torch.testing.assert_close(seen.time, 0.5 * sigma / (alpha + 0.5 * sigma))
+
+
+def test_little_noise_leaves_the_picture():
+    """Two estimates of a pixel, weighed by how sure they are: at the first level the noisy picture counts, at
+    the last what cells say.
+    """
+    net = cells()
+    x, output = torch.rand(1, 3, 16, 16), torch.zeros(1, 3, 4, 4)
+    with torch.no_grad():
+        shares = [net.see(x, torch.tensor([t])).share.item() for t in range(0, 100, 9)]
+        first = net(output, net.see(x, torch.tensor([0])))
+    assert shares == sorted(shares, reverse=True) and shares[0] > 0.9 and shares[-1] < 1e-3
+    made = (first - net.see(x, torch.tensor([0])).own) / (1 - shares[0])
+    torch.testing.assert_close(shares[0] * x + (1 - shares[0]) * made, first, atol=0.01, rtol=0.01)
+
+
+def test_known_pixels_become_known_cells():
+    """What stays is seen as cells, what does not is nothing, and half a cell counts half."""
+    net = cells()
+    keep = torch.zeros(1, 1, 16, 16)
+    keep[..., :6] = 1
+    with torch.no_grad():
+        found = net.known(torch.cat([torch.rand(1, 3, 16, 16) * keep, keep], dim=1))
+    assert found.shape == (1, 4, 4, 4)
+    assert found[0, 3, 0].tolist() == [1.0, 0.5, 0.0, 0.0]
+    assert (found[..., 2:] == 0).all() and (found[:, :3, :, 0] != 0).any()
+
+
+def test_it_learns_and_draws_from_its_bundle(tmp_path: Path):
+    """Pixels and the variance come out; the loss falls; a picture drawn from the bundle is that of the task;
+    with the picture's noise a hidden caption gives another one.
+    """
+    task = task_of(tmp_path)
+    net = task.net
+    assert isinstance(net, Decoder) and net.config.unet.channels_in == 7 and net.config.unet.channels_out == 6
+    made = batch(task, [0, 1, 2, 3])
+    output, x0 = task.outputs(made.data, torch.tensor([0, 30, 60, 99]), SeedBatch(range(4)).normal(3, 16, 16))
+    assert output.shape == (4, 6, 16, 16) and x0.shape == (4, 3, 16, 16)
+    found = losses(task, made, updates=30, lr=3e-3)
+    assert found[-1] < 0.8 * found[0]
+    bundle = saved(tmp_path / "whole", task)
+    again = DecoderTaskConfig(net=NET, storage="float32").build(
+        {"clip": Bundle.open(tmp_path / "clip")}, bundle
+    )
+    net.eval()
+    for one, two in zip(net.parameters(), again.net.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_its_sketch_is_of_cells(tmp_path: Path):
+    """Its numbers are those of the cells, and it learns alone as one of pixels does."""
+    task = task_of(tmp_path, sketch_alone=True)
+    assert isinstance(task, DecoderSketchTask) and task.sketch.mlp[3].out_features == 3
+    found = losses(task, batch(task, [0, 1, 2, 3]), updates=30, lr=1e-2)
+    assert found[-1] < 0.7 * found[0]
+
+
+def test_refusals():
+    """Only pixels come out of cells; sides fit cells and levels; a mean needs states."""
+    with pytest.raises(ValueError, match="prediction x0 is needed, not eps"):
+        replace(NET, prediction="eps")
+    with pytest.raises(
+        ValueError, match="no multiple of the coarsest|not a multiple of the coarsest level's 8"
+    ):
+        replace(NET, image_size=20)
+    with pytest.raises(ValueError, match="pooled means the states"):
+        replace(NET, caption=DECODER_TINY.caption, sketch=None)
+    with pytest.raises(ValueError, match="noise 0 is above 0"):
+        replace(CELLS, noise=0)
