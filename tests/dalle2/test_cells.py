@@ -64,6 +64,8 @@ def test_noisy_cells_are_clean_ones_and_noise():
     torch.testing.assert_close(noise, one)
     torch.testing.assert_close(net.see(alpha * x0, t).cells, (1 - seen.time) * clean)
     torch.testing.assert_close(seen.time, 0.5 * sigma / (alpha + 0.5 * sigma))
+    noisy = net.see(alpha * x0 + sigma * eps, t).cells
+    torch.testing.assert_close(noisy - seen.time * net.velocity(x0, eps), clean, atol=1e-4, rtol=1e-3)
 
 
 def test_little_noise_leaves_the_picture():
@@ -98,12 +100,21 @@ def test_it_learns_and_draws_from_its_bundle(tmp_path: Path):
     """
     task = task_of(tmp_path)
     net = task.net
-    assert isinstance(net, Decoder) and net.config.unet.channels_in == 7 and net.config.unet.channels_out == 6
+    assert isinstance(net, Decoder) and net.cells is not None
+    assert (net.config.unet.channels_in, net.config.unet.channels_out) == (7, 6)
     made = batch(task, [0, 1, 2, 3])
-    output, x0 = task.outputs(made.data, torch.tensor([0, 30, 60, 99]), SeedBatch(range(4)).normal(3, 16, 16))
+    output, x0, _ = task.outputs(
+        made.data, torch.tensor([0, 30, 60, 99]), SeedBatch(range(4)).normal(3, 16, 16)
+    )
     assert output.shape == (4, 6, 16, 16) and x0.shape == (4, 3, 16, 16)
     found = losses(task, made, updates=30, lr=3e-3)
     assert found[-1] < 0.8 * found[0]
+    loss, logged = task.loss(made, SeedBatch(range(4)))
+    parts = (
+        float(logged["simple"]) + float(logged["cells"]) + float(logged["vlb"]) * len(task.schedule) / 1000
+    )
+    assert loss.item() == pytest.approx(parts, rel=1e-4)
+    assert not any(p.requires_grad for p in net.cells.into.parameters()), "errors are told in its numbers"
     bundle = saved(tmp_path / "whole", task)
     again = DecoderTaskConfig(net=NET, storage="float32").build(
         {"clip": Bundle.open(tmp_path / "clip")}, bundle

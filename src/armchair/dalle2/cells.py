@@ -59,6 +59,14 @@ class Cells(nn.Module):
         own = x * alpha * error**2 / ((alpha * error).square() + sigma.square())
         return Seen(cells, noise / (alpha + noise), own, share)
 
+    @torch.no_grad()
+    def velocity(self, x0: Tensor, eps: Tensor) -> Tensor:
+        """x0, eps (B, 3, H, W) -> (B, C, h, w) what the U-Net is to say of their mixture: noise less clean
+        cells, whatever the level
+        """
+        zero, one = torch.zeros((), device=x0.device), torch.ones((), device=x0.device)
+        return self._linear(eps, zero) / self.config.noise - self._linear(x0, one)
+
     def known(self, known: Tensor) -> Tensor:
         """known (B, 4, H, W) pixels that stay, 0 elsewhere, and 1 where they stay -> (B, C + 1, h, w)"""
         stays = F.avg_pool2d(known[:, 3:], self.config.patch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +18,14 @@ from armchair.nn.unet import UNet
 PIXELS = 3  # channels of a picture
 
 
-class Conditions(TypedDict, total=False):
+class Conditions(TypedDict):
     """What a picture is drawn from, computed once for all steps. B pictures."""
 
     extra: Tensor  # (B, E) joins the timestep
     context: Tensor  # (B, image_tokens + L, W) tokens
-    keep: Tensor  # (B, image_tokens + L) bool, False is no token; with states of CLIP's text tower
     # (B, 4, H, W) pixels that stay, in -1..1, 0 or a sketch elsewhere; and 1 where they stay. Or of cells
     known: Tensor
+    keep: NotRequired[Tensor]  # (B, image_tokens + L) bool, False is no token; with CLIP's states
 
 
 class Decoder(nn.Module):
@@ -114,8 +114,17 @@ class Decoder(nn.Module):
         keep: Tensor | None = None,
     ) -> Tensor:
         """x (B, 3, H, W) noisy pixels in -1..1, t (B,) -> (B, 3, H, W), or (B, 6, H, W) with the variance"""
+        cond: Conditions = {"extra": extra, "context": context, "known": known}
+        if keep is not None:
+            cond["keep"] = keep
+        return self.with_cells(x, t, cond)[0]
+
+    def with_cells(self, x: Tensor, t: Tensor, cond: Conditions) -> tuple[Tensor, Tensor | None]:
+        """As `forward`, and what the U-Net says of cells, (B, C, h, w), where it works on them."""
+        known, read = cond["known"], {name: value for name, value in cond.items() if name != "known"}
         if self.cells is None:
-            return self.unet(torch.cat([x, known.to(x)], dim=1), t, extra=extra, context=context, keep=keep)
+            return self.unet(torch.cat([x, known.to(x)], dim=1), t, **read), None
         seen = self.cells.see(x, t)
         both, time = torch.cat([seen.cells, known.to(seen.cells)], dim=1), TIMES * seen.time.flatten()
-        return self.cells(self.unet(both, time, extra=extra, context=context, keep=keep), seen)
+        output = self.unet(both, time, **read)
+        return self.cells(output, seen), output[:, : self.config.channels]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,8 @@ class DecoderTaskConfig:
     scale: Scaling = "constant"  # of the embeddings, or fitted to those of the data
     # of errors of x0, as v-prediction weighs them (1 / sigma^2), but at most so; None: 1 at all noise levels
     v_weight: float | None = None
+    # of the squared error of what the U-Net says of cells, where it works on them, beside that of pixels
+    cells_weight: float = 1.0
     vlb_weight: float = 1.0  # of the variance's bound, in units of the paper's lambda 0.001
     # t = T u ** noise_power, u even: below 1 much noise, where the layout is decided, is seen more often
     noise_power: float = 1.0
@@ -144,9 +146,13 @@ class DecoderTask(Stage):
         self._hold_still()
 
     def _hold_still(self) -> None:
-        """Keep the sketch as it is: what the U-Net has learned to build on must not move."""
-        if isinstance(self.net, Decoder) and self.net.sketch is not None:
-            self.net.sketch.requires_grad_(False)
+        """Keep the sketch as it is: what the U-Net has learned to build on must not move; and the convolution
+        that makes cells, of whose errors the loss is made.
+        """
+        if isinstance(self.net, Decoder):
+            for still in (self.net.sketch, None if self.net.cells is None else self.net.cells.into):
+                if still is not None:
+                    still.requires_grad_(False)
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
         """Note words and languages, choose previews, and fit the scale where the recipe says so."""
@@ -184,7 +190,7 @@ class DecoderTask(Stage):
         """The hybrid loss (arXiv:2102.09672): squared error of the mean, the bound for the variance alone."""
         t = rng.uniform().pow(self.config.noise_power).mul(len(self.schedule)).long()  # (B,)
         eps = rng.normal(3, self.side, self.side)
-        output, x0 = self.outputs(batch.data, t, eps)
+        output, x0, velocity = self.outputs(batch.data, t, eps)
         config, kind = self.config, self.net.config.prediction
         with torch.autocast(x0.device.type, enabled=False):
             output = output.float()
@@ -193,6 +199,11 @@ class DecoderTask(Stage):
             if config.v_weight is not None:
                 _, sigma = self.schedule.alpha_sigma(t, each)
                 each = each * sigma.square().reciprocal().clamp_max(config.v_weight)
+            if velocity is not None:
+                assert isinstance(self.net, Decoder) and self.net.cells is not None
+                off = velocity.float() - self.net.cells.velocity(x0, eps)
+                logged["cells"] = off.detach().square().mean(dim=(1, 2, 3))
+                each = each + config.cells_weight * off.square().mean(dim=(1, 2, 3))
             if self.net.config.learned_variance:
                 bound = vlb(output, x0, eps, t, self.schedule, kind, detach_mean=True)  # (B,)
                 each = each + config.vlb_weight * len(self.schedule) / 1000 * bound
@@ -200,12 +211,19 @@ class DecoderTask(Stage):
         total = batch.totals["samples"]
         return each.sum() / total, {name: value.sum() / total for name, value in logged.items()}
 
-    def outputs(self, data: Mapping[str, Tensor], t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network says of noised examples, and the clean pixels (B, 3, S, S) in -1..1."""
+    def outputs(
+        self, data: Mapping[str, Tensor], t: Tensor, eps: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the network says of noised examples, the clean pixels (B, 3, S, S) in -1..1, and what its
+        U-Net says of cells where it works on them.
+        """
         image = data["image"].float() / 255
         x0 = from_pixels(image)
-        cond = self.conditions(data, x0, self.embedder.image_emb(image))
-        return self.net(noised(x0, eps, t, self.schedule), t, **cond), x0
+        cond, x = self.conditions(data, x0, self.embedder.image_emb(image)), noised(x0, eps, t, self.schedule)
+        if isinstance(self.net, Decoder):
+            output, velocity = self.net.with_cells(x, t, cast(Conditions, cond))
+            return output, x0, velocity
+        return self.net(x, t, **cond), x0, None
 
     def conditions(self, data: Mapping[str, Tensor], x0: Tensor, z: Tensor) -> Conditions | ClipConditions:
         """What examples are drawn from. x0 (B, 3, S, S), z (B, Z)"""
@@ -251,7 +269,7 @@ class DecoderTask(Stage):
             data = self._plain([source[i % len(source)] for i in rows], device)
             t = torch.tensor([i * len(levels) // n for i in rows], device=device)
             eps = SeedBatch(list(rows), device).normal(3, self.side, self.side)
-            output, x0 = self.outputs(data, t, eps)
+            output, x0, _ = self.outputs(data, t, eps)
             found = predict(split(output.float(), x0)[0], noised(x0, eps, t, levels), t, levels, kind)
             x0_error[rows.start : rows.stop] = (found.x0 - x0).square().mean(dim=(1, 2, 3)).cpu()
             eps_error[rows.start : rows.stop] = (found.eps - eps).square().mean(dim=(1, 2, 3)).cpu()
