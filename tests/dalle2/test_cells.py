@@ -18,7 +18,7 @@ from armchair.dalle2.sketch_task import DecoderSketchTask
 from armchair.diffusion.schedule import Schedule
 from armchair.nn.autoencoder import DecoderConfig as PixelsConfig
 from armchair.nn.sketch import SketchConfig
-from tests.dalle2.tiny import DECODER_TINY, batch, decoder_task, saved
+from tests.dalle2.tiny import DECODER_TINY, Pictures, batch, decoder_task, saved
 from tests.stages import losses
 
 CELLS = CellsConfig(
@@ -66,6 +66,30 @@ def test_noisy_cells_are_clean_ones_and_noise():
     torch.testing.assert_close(seen.time, 0.5 * sigma / (alpha + 0.5 * sigma))
     noisy = net.see(alpha * x0 + sigma * eps, t).cells
     torch.testing.assert_close(noisy - seen.time * net.velocity(x0, eps), clean, atol=1e-4, rtol=1e-3)
+
+
+def test_fresh_cells_are_principal_components(tmp_path: Path):
+    """Of unit size and without correlation over the pictures that they were fitted to; weights that come from
+    elsewhere keep theirs.
+    """
+    net = cells()
+    pictures = torch.stack([torch.from_numpy(Pictures(size=16)[i].image).permute(2, 0, 1) for i in range(40)])
+    net.fit(pictures)
+    with torch.no_grad():
+        found = net.known(torch.cat([pictures / 127.5 - 1, torch.ones(40, 1, 16, 16)], dim=1))[:, :3]
+    rows = found.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(rows.cov(), torch.eye(3), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(rows.mean(dim=1), torch.zeros(3), atol=1e-3, rtol=0)
+
+    task = task_of(tmp_path)
+    assert isinstance(task.net, Decoder) and task.net.cells is not None
+    assert (task.net.cells.into.weight[:, :, 0, 0] == 0).all(), "prepared, so fitted"
+    again = DecoderTaskConfig(net=NET).build(
+        {"clip": Bundle.open(tmp_path / "clip")}, saved(tmp_path / "b", task)
+    )
+    before = again.net.state_dict()["cells.into.weight"].clone()
+    again.prepare(Pictures(size=20), torch.Generator().manual_seed(1))
+    assert torch.equal(again.net.state_dict()["cells.into.weight"], before)
 
 
 def test_little_noise_leaves_the_picture():

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from armchair.core.images import from_pixels
 from armchair.dalle2.config import CellsConfig
 from armchair.diffusion.schedule import Schedule
 from armchair.nn.autoencoder import Decoder as Pixels
@@ -47,6 +48,18 @@ class Cells(nn.Module):
         self.pixels = Pixels(config.autoencoder)
         entering = pixels.widths[:2][-1]  # channels of what enters the finest level
         self.own = conv(3 * pixels.patch**2, entering, 3, zero=True)
+
+    @torch.no_grad()
+    def fit(self, pictures: Tensor) -> None:
+        """pictures (N, 3, H, W) uint8: take the principal components of a cell's pixels, each of unit size"""
+        folded = F.pixel_unshuffle(from_pixels(pictures.float() / 255), self.config.patch)
+        rows = folded.transpose(0, 1).flatten(1).double()  # (3 P P, N h w)
+        values, vectors = torch.linalg.eigh(rows.cov())  # rising
+        largest = vectors[:, -self.config.channels :].flip(1) / values[-self.config.channels :].flip(0).sqrt()
+        assert self.into.bias is not None
+        self.into.weight.zero_()
+        self.into.weight[:, :, 1, 1] = largest.T.to(self.into.weight)
+        self.into.bias.copy_(-(rows.mean(dim=1) @ largest))
 
     def see(self, x: Tensor, t: Tensor) -> Seen:
         """x (B, 3, H, W) noisy pixels in -1..1, t (B,) their level"""

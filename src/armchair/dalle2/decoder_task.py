@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FITTED = 1_024  # pictures whose embeddings give the scale
+SEEN = 256  # pictures that cells are fitted to
 SHOWN = 8  # pictures of the preview sheet
 GROWN = ("sketch.",)  # in the names of weights that change nothing untrained
 
@@ -143,6 +144,7 @@ class DecoderTask(Stage):
         self.side = config.net.image_size
         self.schedule = config.net.levels_of_noise
         self._shown: Tensor | None = None
+        self._fresh = init is None
         self._hold_still()
 
     def _hold_still(self) -> None:
@@ -155,12 +157,17 @@ class DecoderTask(Stage):
                     still.requires_grad_(False)
 
     def prepare(self, source: Source, rng: torch.Generator) -> None:
-        """Note words and languages, choose previews, and fit the scale where the recipe says so."""
+        """Note words and languages, choose previews, and fit the scale where the recipe says so, and cells
+        where the weights are fresh.
+        """
         chosen = self.look(source, rng, SHOWN)
         self._shown = torch.stack([pixels_of(sample, self.side) for sample in chosen])
         if self.config.scale == "fitted":
             assert isinstance(self.net, Decoder)
             self.net.scale.fit(self.embeddings(source, FITTED, rng, self.side)[0].to(self.net.scale.mean))
+        if self._fresh and isinstance(self.net, Decoder) and self.net.cells is not None:
+            rows = torch.randint(len(source), (SEEN,), generator=rng).tolist()
+            self.net.cells.fit(torch.stack([pixels_of(source[i], self.side) for i in rows]))
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
         """image (3, S, S) uint8, tokens (L,), keep (1, S, S) bool, has_image () bool"""
