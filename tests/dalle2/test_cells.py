@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from armchair.core.bundle import Bundle
+from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
 from armchair.dalle2.cells import Cells
 from armchair.dalle2.config import CellsConfig
@@ -127,8 +128,9 @@ def test_it_learns_and_draws_from_its_bundle(tmp_path: Path):
     assert isinstance(net, Decoder) and net.cells is not None
     assert (net.config.unet.channels_in, net.config.unet.channels_out) == (7, 6)
     made = batch(task, [0, 1, 2, 3])
+    z = task.embedder.image_emb(made.data["image"])
     output, x0, _ = task.outputs(
-        made.data, torch.tensor([0, 30, 60, 99]), SeedBatch(range(4)).normal(3, 16, 16)
+        made.data, torch.tensor([0, 30, 60, 99]), SeedBatch(range(4)).normal(3, 16, 16), z
     )
     assert output.shape == (4, 6, 16, 16) and x0.shape == (4, 3, 16, 16)
     found = losses(task, made, updates=30, lr=3e-3)
@@ -154,6 +156,25 @@ def test_its_sketch_is_of_cells(tmp_path: Path):
     assert isinstance(task, DecoderSketchTask) and task.sketch.mlp[3].out_features == 3
     found = losses(task, batch(task, [0, 1, 2, 3]), updates=30, lr=1e-2)
     assert found[-1] < 0.7 * found[0]
+
+
+def test_strayed_embeddings(tmp_path: Path):
+    """Of length one, nearer to their own picture's than not; where the caption is hidden they are as they
+    were; drawn by the example's own generator.
+    """
+    task = task_of(tmp_path, stray=1.4)
+    made = batch(task, [0, 1, 2, 3])
+    tokens = made.data["tokens"].clone()
+    tokens[2:] = task.tokens([])
+    tokens[:2] = task.tokens([5, 6])
+    z = task.embedder.image_emb(made.data["image"])
+    found = task._strayed(z, tokens, SeedBatch(range(4)))
+    assert torch.equal(found, task._strayed(z, tokens, SeedBatch(range(4))))
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(4))
+    torch.testing.assert_close(found[2:], z[2:])
+    assert ((found[:2] - z[:2]).norm(dim=1) > 1e-3).all()
+    with pytest.raises(BadInput, match="task.stray=-1"):
+        DecoderTaskConfig(net=NET, stray=-1)
 
 
 def test_refusals():

@@ -60,6 +60,9 @@ class DecoderTaskConfig:
     net: DecoderConfig | ClipDecoderConfig = field(default_factory=DecoderConfig)
     drop_image: float = 0.1  # share of embeddings hidden (section 2.1)
     drop_text: float = 0.5  # share of captions hidden, independently (section 2.1)
+    # where the caption is shown too, up to so much of another picture's embedding is added, as a prior errs;
+    # not in the paper
+    stray: float = 0.0
     everything_masked: float = 0.75  # share of samples of which nothing is known; the rest inpaints
     scale: Scaling = "constant"  # of the embeddings, or fitted to those of the data
     # of errors of x0, as v-prediction weighs them (1 / sigma^2), but at most so; None: 1 at all noise levels
@@ -82,6 +85,8 @@ class DecoderTaskConfig:
         for name in ("drop_image", "drop_text", "everything_masked", "bpe_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
+        if self.stray < 0:
+            raise BadInput(f"task.stray={self.stray}: 0 or more is needed")
         if not 0 < self.noise_power <= 4:
             raise BadInput(f"task.noise_power={self.noise_power}: more than 0, at most 4, is needed")
         if self.v_weight is not None and (self.net.prediction != "x0" or self.v_weight < 1):
@@ -91,6 +96,7 @@ class DecoderTaskConfig:
             for name, wanted, why in (
                 ("everything_masked", 1, "does not inpaint"),
                 ("scale", "constant", "takes CLIP's embeddings as they are"),
+                ("stray", 0, "takes CLIP's embeddings as they are"),
             ):
                 given = getattr(self, name)
                 if given != wanted:
@@ -145,6 +151,7 @@ class DecoderTask(Stage):
         self.schedule = config.net.levels_of_noise
         self._shown: Tensor | None = None
         self._fresh = init is None
+        self._others: Tensor | None = None  # (N, Z) embeddings of some pictures
         self._hold_still()
 
     def _hold_still(self) -> None:
@@ -162,9 +169,11 @@ class DecoderTask(Stage):
         """
         chosen = self.look(source, rng, SHOWN)
         self._shown = torch.stack([pixels_of(sample, self.side) for sample in chosen])
+        if self.config.scale == "fitted" or self.config.stray > 0:
+            self._others = self.embeddings(source, FITTED, rng, self.side)[0]
         if self.config.scale == "fitted":
-            assert isinstance(self.net, Decoder)
-            self.net.scale.fit(self.embeddings(source, FITTED, rng, self.side)[0].to(self.net.scale.mean))
+            assert isinstance(self.net, Decoder) and self._others is not None
+            self.net.scale.fit(self._others.to(self.net.scale.mean))
         if self._fresh and isinstance(self.net, Decoder) and self.net.cells is not None:
             rows = torch.randint(len(source), (SEEN,), generator=rng).tolist()
             self.net.cells.fit(torch.stack([pixels_of(source[i], self.side) for i in rows]))
@@ -197,7 +206,10 @@ class DecoderTask(Stage):
         """The hybrid loss (arXiv:2102.09672): squared error of the mean, the bound for the variance alone."""
         t = rng.uniform().pow(self.config.noise_power).mul(len(self.schedule)).long()  # (B,)
         eps = rng.normal(3, self.side, self.side)
-        output, x0, velocity = self.outputs(batch.data, t, eps)
+        z = self.embedder.image_emb(batch.data["image"])
+        if self.config.stray > 0:
+            z = self._strayed(z, batch.data["tokens"], rng)
+        output, x0, velocity = self.outputs(batch.data, t, eps, z)
         config, kind = self.config, self.net.config.prediction
         with torch.autocast(x0.device.type, enabled=False):
             output = output.float()
@@ -219,18 +231,25 @@ class DecoderTask(Stage):
         return each.sum() / total, {name: value.sum() / total for name, value in logged.items()}
 
     def outputs(
-        self, data: Mapping[str, Tensor], t: Tensor, eps: Tensor
+        self, data: Mapping[str, Tensor], t: Tensor, eps: Tensor, z: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """What the network says of noised examples, the clean pixels (B, 3, S, S) in -1..1, and what its
         U-Net says of cells where it works on them.
         """
-        image = data["image"].float() / 255
-        x0 = from_pixels(image)
-        cond, x = self.conditions(data, x0, self.embedder.image_emb(image)), noised(x0, eps, t, self.schedule)
+        x0 = from_pixels(data["image"].float() / 255)
+        cond, x = self.conditions(data, x0, z), noised(x0, eps, t, self.schedule)
         if isinstance(self.net, Decoder):
             output, velocity = self.net.with_cells(x, t, cast(Conditions, cond))
             return output, x0, velocity
         return self.net(x, t, **cond), x0, None
+
+    def _strayed(self, z: Tensor, tokens: Tensor, rng: SeedBatch) -> Tensor:
+        """z (B, Z), tokens (B, L) -> (B, Z), of length one; where the caption is hidden as it was"""
+        assert self._others is not None
+        share = self.config.stray * rng.uniform()
+        share = share * (tokens != self.tokens([]).to(tokens)).any(dim=1)
+        other = self._others.to(z)[rng.randint(0, len(self._others))]
+        return nn.functional.normalize(z + share[:, None] * other, dim=-1)
 
     def conditions(self, data: Mapping[str, Tensor], x0: Tensor, z: Tensor) -> Conditions | ClipConditions:
         """What examples are drawn from. x0 (B, 3, S, S), z (B, Z)"""
@@ -276,7 +295,7 @@ class DecoderTask(Stage):
             data = self._plain([source[i % len(source)] for i in rows], device)
             t = torch.tensor([i * len(levels) // n for i in rows], device=device)
             eps = SeedBatch(list(rows), device).normal(3, self.side, self.side)
-            output, x0, _ = self.outputs(data, t, eps)
+            output, x0, _ = self.outputs(data, t, eps, self.embedder.image_emb(data["image"]))
             found = predict(split(output.float(), x0)[0], noised(x0, eps, t, levels), t, levels, kind)
             x0_error[rows.start : rows.stop] = (found.x0 - x0).square().mean(dim=(1, 2, 3)).cpu()
             eps_error[rows.start : rows.stop] = (found.eps - eps).square().mean(dim=(1, 2, 3)).cpu()
