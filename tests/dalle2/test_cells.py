@@ -189,3 +189,24 @@ def test_refusals():
         replace(NET, caption=DECODER_TINY.caption, sketch=None)
     with pytest.raises(ValueError, match="noise 0 is above 0"):
         replace(CELLS, noise=0)
+
+
+def test_a_share_of_the_embedding():
+    """0 hides it, 1 tells all of it, and between them lies between them."""
+    torch.manual_seed(0)
+    net = Decoder(replace(NET, embed=12, vocab=300)).eval()
+    torch.nn.init.normal_(net.no_image)
+    states, tokens, keep = (
+        torch.randn(1, 4, 64),
+        torch.tensor([[1, 2, 3, 4]]),
+        torch.ones(1, 4, dtype=torch.bool),
+    )
+    z = torch.nn.functional.normalize(torch.randn(1, 12), dim=-1)
+    with torch.no_grad():
+        made = [
+            net.conditions(states, z, share, None, keep, tokens)["extra"]
+            for share in (torch.tensor([False]), torch.tensor([0.5]), torch.tensor([True]))
+        ]
+        whole = net.conditions(states, z, torch.tensor([1.0]), None, keep, tokens)["extra"]
+    torch.testing.assert_close(made[1], (made[0] + made[2]) / 2)
+    assert torch.equal(made[2], whole) and not torch.allclose(made[0], made[2])

@@ -185,7 +185,8 @@ def test_bundle_is_complete(tmp_path: Path):
     bundle = saved(tmp_path / "a", decoder_task(tmp_path))
     assert sorted(bundle.components) == ["clip", "decoder", "text", "words"]
     assert bundle.share("clip").sha256 == Bundle.open(tmp_path / "clip").share("clip").sha256
-    assert bundle.manifest.defaults == {"steps": 4, "shift": 1.0, "guidance": 2.0, "sampler": "ddim"}
+    drawing = {"steps": 4, "shift": 1.0, "guidance": 2.0, "sampler": "ddim", "prior_weight": 1.0}
+    assert bundle.manifest.defaults == drawing
     assert bundle.manifest.languages == ["en"]
 
 

@@ -163,6 +163,7 @@ def test_bundle_with_a_decoder_draws(tmp_path: Path):
         "shift": 1.0,
         "guidance": 2.0,
         "sampler": "ddim",
+        "prior_weight": 1.0,
         "prior": "diffusion",
         "prior_steps": 3,
         "prior_guidance": 1.0,

@@ -70,6 +70,7 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "top_p": (lambda v: 0 < v <= 1, "a number above 0 and up to 1"),
     "prior_steps": (lambda v: v >= 1 and v == int(v), "a whole number of at least 1"),
     "prior_guidance": (lambda v: v >= 0, "a number of at least 0 (1 is off)"),
+    "prior_weight": (lambda v: 0 <= v <= 1, "a number from 0 (the caption alone) to 1"),
     "eta": (lambda v: 0 <= v <= 1, "a number from 0 (the picture itself) to 1"),
     "strength": (lambda v: 0 < v <= 1, "a number above 0 and up to 1"),
 }

@@ -27,6 +27,7 @@ def command(
     prior: o.Prior = None,
     prior_steps: o.PriorSteps = None,
     prior_guidance: o.PriorGuidance = None,
+    prior_weight: o.PriorWeight = None,
     decoder: Annotated[
         str | None,
         typer.Option(metavar="plain|consistency", help="Of DALL·E 3's latents, where a bundle has both."),
@@ -87,6 +88,7 @@ def command(
         "prior": prior,
         "prior_steps": prior_steps,
         "prior_guidance": prior_guidance,
+        "prior_weight": prior_weight,
         "decoder": decoder,
         "temperature": temperature,
         "top_k": top_k,

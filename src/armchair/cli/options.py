@@ -73,6 +73,12 @@ PriorGuidance = Annotated[
     float | None,
     typer.Option(metavar="G", help="How closely the prior follows, 1 is off. [default: the model's]"),
 ]
+PriorWeight = Annotated[
+    float | None,
+    typer.Option(
+        metavar="W", help="How much of the prior's embedding is told, 0 to 1. [default: the model's]"
+    ),
+]
 Temperature = Annotated[
     float | None,
     typer.Option(metavar="T", help="Below 1 is more typical, above 1 wilder. [default: the model's]"),

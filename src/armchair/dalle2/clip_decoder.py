@@ -44,10 +44,10 @@ class ClipDecoder(nn.Module):
         self, text_emb: Tensor, text_seq: Tensor, keep: Tensor, image_emb: Tensor, has_image: Tensor
     ) -> ClipConditions:
         """text_emb, image_emb (B, Z) as CLIP gives them, text_seq (B, L, V), keep (B, L) bool, has_image (B,)
-        bool: False hides the picture's embedding
+        bool: False hides the picture's embedding; or shares in 0..1
         """
         dtype = self.image_to_time.weight.dtype
-        z = torch.where(has_image[:, None], image_emb.to(dtype), self.no_image)  # (B, Z)
+        z = torch.lerp(self.no_image, image_emb.to(dtype), has_image[:, None].to(dtype))  # (B, Z)
         words = self.words_norm(self.words_in(text_seq.to(dtype)))  # (B, L, W)
         images = self.image_to_tokens(z).unflatten(1, (self.config.image_tokens, -1))
         return {

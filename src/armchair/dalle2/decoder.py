@@ -61,12 +61,13 @@ class Decoder(nn.Module):
         tokens: Tensor | None = None,
     ) -> Conditions:
         """words: tokens (B, L), or states of CLIP's text tower (B, L, W) and keep (B, L) bool: False is none
-        image_emb (B, Z) unit vectors, has_image (B,) bool: False hides the embedding
+        image_emb (B, Z) unit vectors, has_image (B,) bool: False hides the embedding; or shares in 0..1
         tokens: CLIP's (B, L), which a sketch reads beside the states
 
         known: as in Conditions; None: nothing is.
         """
-        z = torch.where(has_image[:, None], self.scale(image_emb.float()), self.no_image.float())  # (B, Z)
+        given = self.scale(image_emb.float())
+        z = torch.lerp(self.no_image.float(), given, has_image[:, None].float())  # (B, Z)
         z = z.to(self.image_to_time.weight.dtype)
         images = self.image_to_tokens(z).unflatten(1, (self.config.image_tokens, -1))
         if self.caption is not None:

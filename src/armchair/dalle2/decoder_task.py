@@ -49,6 +49,7 @@ class SamplingConfig:
     shift: float = 1.0  # above 1 more of the levels that are visited are noisy: see Schedule.respace
     guidance: float = 1.0  # 1 is off
     sampler: Sampler = "ddpm"
+    prior_weight: float = 1.0  # share of a prior's embedding that it is told
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,14 +27,14 @@ def conditions_of(
     net: Decoder,
     words: Sequence[Words],
     image_emb: Tensor,
-    has_image: bool,
+    has_image: float,
     known: Tensor | None = None,
 ) -> list[Conditions]:
     """words of a caption a picture, image_emb (B, Z), known (1, 4, H, W) of all -> what each of B pictures is
     drawn from, one row each, computed by itself
     """
     device = net.no_image.device
-    shown = torch.tensor([has_image], device=device)
+    shown = torch.tensor([float(has_image)], device=device)
     given = None if known is None else known.to(device)
     rows: list[Conditions] = []
     for (caption, *read), z in zip(words, image_emb, strict=True):
@@ -45,13 +45,13 @@ def conditions_of(
 
 @torch.no_grad()
 def clip_conditions_of(
-    net: ClipDecoder, words: Sequence[Sequence[Tensor]], image_emb: Tensor, has_image: bool
+    net: ClipDecoder, words: Sequence[Sequence[Tensor]], image_emb: Tensor, has_image: float
 ) -> list[ClipConditions]:
     """words: text_emb (1, Z), text_seq (1, L, V) and keep (1, L) of a caption a picture; image_emb (B, Z) ->
     as `conditions_of`
     """
     device = net.no_image.device
-    shown = torch.tensor([has_image], device=device)
+    shown = torch.tensor([float(has_image)], device=device)
     rows: list[ClipConditions] = []
     for caption, z in zip(words, image_emb, strict=True):
         text_emb, text_seq, keep = (part.to(device) for part in caption)

@@ -41,7 +41,7 @@ def defaults_of(defaults: Mapping[str, Any], inverting: bool = True) -> dict[str
     """
     back = {"steps": STEPS, "guidance": 1.0}
     drawing = {name: defaults[name] for name in ("steps", "shift", "guidance", "sampler")}
-    priors = {name: defaults[name] for name in ("prior", "prior_steps", "prior_guidance")}
+    priors = {name: defaults[name] for name in ("prior", "prior_weight", "prior_steps", "prior_guidance")}
     return {
         "variations": {**back, "eta": ETA} if inverting else drawing,
         "interpolate": back,
@@ -147,7 +147,8 @@ def inpaint(
     z = pipeline.image_emb(prompt, seeds, settings)
 
     def drawn() -> Iterator[Preview]:
-        denoise, schedule = pipeline.denoiser(prompt, z, settings, known_part(x0, stays))
+        known, shown = known_part(x0, stays), settings["prior_weight"]
+        denoise, schedule = pipeline.denoiser(prompt, z, settings, known, shown=shown)
         rng = SeedBatch(seeds, pipeline.device)
         x = rng.normal(3, side, side)
         for step in sample(denoise, x, schedule, rng, settings["sampler"], kept=(x0, stays)):

@@ -50,7 +50,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 # stage -> the drawing options that go with it; a later one's count where two have the same
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "decoder": ("steps", "shift", "guidance", "sampler"),
+    "decoder": ("steps", "shift", "guidance", "sampler", "prior_weight"),
     "ar_prior": ("prior", "prior_guidance"),
     "prior": ("prior", "prior_steps", "prior_guidance"),
 }

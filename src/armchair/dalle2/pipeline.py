@@ -48,6 +48,7 @@ PLAIN: dict[str, Any] = {
     "shift": 1.0,  # above 1 more of the levels that are visited are noisy: see Schedule.respace
     "guidance": 1.0,
     "sampler": "ddpm",
+    "prior_weight": 1.0,  # share of a prior's embedding that is told; a picture's own is told whole
     "prior_steps": 64,
     "prior_guidance": 1.0,
 }
@@ -106,7 +107,7 @@ class Dalle2:
         """
         settings = {**self.defaults, **options}
         z = self.image_emb(prompt, seeds, settings)
-        yield from self.paint(prompt, z, seeds, size, settings)
+        yield from self.paint(prompt, z, seeds, size, settings, settings["prior_weight"])
 
     def variations(
         self, image: Image.Image, seeds: Sequence[int], size: str, **options: Any
@@ -237,12 +238,12 @@ class Dalle2:
         settings: Mapping[str, Any],
         known: Tensor | None = None,
         clip: bool = True,
-        shown: bool = True,
+        shown: float = 1.0,
     ) -> tuple[Denoiser, Schedule]:
         """The decoder for embeddings z (B, Z) and a caption, or one a picture, or none; the levels it visits.
 
         known: (1, 4, S, S) as the decoder reads it.  clip: keep what it expects within the range of pixels.
-        shown: whether it is given the embeddings; False leaves it the captions alone, as GLIDE has them.
+        shown: share of the embeddings that it is told; 0 leaves it the captions alone, as GLIDE has them.
         """
         prompts = [None] * len(z) if prompt is None else one_each(prompt, len(z))
         cond, uncond = self._conditions(prompts, z, settings["guidance"] != 1, known, shown)
@@ -255,7 +256,7 @@ class Dalle2:
 
     @torch.no_grad()
     def _conditions(
-        self, prompts: Sequence[str | None], z: Tensor, guided: bool, known: Tensor | None, shown: bool
+        self, prompts: Sequence[str | None], z: Tensor, guided: bool, known: Tensor | None, shown: float
     ) -> tuple[Sequence[Drawn], Sequence[Drawn] | None]:
         """What the decoder draws each picture from with and without its caption and embedding, the latter
         where it is guided.
@@ -267,7 +268,7 @@ class Dalle2:
             captions: list[Words] = [(caption_tokens(row, length)[None],) for row in ids]
             nothing: list[Words] = [(torch.full((1, length), PAD),)] * len(z)
             cond = conditions_of(net, captions, z, shown, known)
-            return cond, conditions_of(net, nothing, z, False, known) if guided else None
+            return cond, conditions_of(net, nothing, z, 0.0, known) if guided else None
         read = {text: self._text("" if text is None else text) for text in dict.fromkeys(prompts)}
         words = [read[text] for text in prompts]
         lengths = [tokens.shape[1] for tokens, *_ in words]
@@ -275,9 +276,9 @@ class Dalle2:
         hidden = [empty[length] for length in lengths if guided]
         if isinstance(net, ClipDecoder):
             cond = clip_conditions_of(net, [row[1:] for row in words], z, shown)
-            return cond, clip_conditions_of(net, [row[1:] for row in hidden], z, False) if guided else None
+            return cond, clip_conditions_of(net, [row[1:] for row in hidden], z, 0.0) if guided else None
         cond = conditions_of(net, [states(row) for row in words], z, shown, known)
-        return cond, conditions_of(net, [states(row) for row in hidden], z, False, known) if guided else None
+        return cond, conditions_of(net, [states(row) for row in hidden], z, 0.0, known) if guided else None
 
     def paint(
         self,
@@ -286,11 +287,14 @@ class Dalle2:
         seeds: Sequence[int],
         size: str,
         settings: Mapping[str, Any],
+        shown: float = 1.0,
     ) -> Iterator[Preview]:
-        """Pictures from CLIP embeddings z (B, Z) and a caption, or one a picture, or none; one a seed."""
+        """Pictures from CLIP embeddings z (B, Z) and a caption, or one a picture, or none; one a seed.
+        shown: see `denoiser`.
+        """
 
         def drawn() -> Iterator[Preview]:
-            denoise, schedule = self.denoiser(prompt, z, settings)
+            denoise, schedule = self.denoiser(prompt, z, settings, shown=shown)
             rng = SeedBatch(seeds, self.device)
             x = rng.normal(3, self.side, self.side)
             yield from to_previews(sample(denoise, x, schedule, rng, settings["sampler"]))
