@@ -47,7 +47,11 @@ def test_inversion_gives_the_picture_back(artist: armchair.Artist):
     assert near[0].image.tobytes() != near[1].image.tobytes()
     away = [np.mean([psnr(p.image, source) for p in some]) for some in (near, far)]
     assert psnr(same.image, source) > away[0] > away[1]
-    assert same.recipe["options"]["guidance"] == 1.0, "inversion goes without guidance"
+    assert same.recipe["options"]["guidance"] == 2.0
+    (plain,) = artist.variations(source, eta=0, seed=1, steps=20, guidance=1)
+    assert plain.image.tobytes() == same.image.tobytes(), "inversion goes without guidance"
+    (free,) = artist.variations(source, eta=1, seed=1, steps=20, guidance=1)
+    assert free.image.tobytes() != far[0].image.tobytes(), "new noise goes with it"
 
 
 def test_blend_reproduces_its_ends(artist: armchair.Artist):

@@ -32,18 +32,20 @@ if TYPE_CHECKING:
 STEPS = 50  # of DDIM, there and back, where a picture is to come back as it was
 CORRECTIONS = 2  # how often each level of the way back is found again
 ETA = 1.0  # noise between the steps of a variation
+VARIED = 2.0  # guidance of a variation where all of its noise is new; less of it, less guidance
 STRENGTH = 0.5  # how far a text diff goes, the paper's largest (section 3.3)
 
 
 def defaults_of(defaults: Mapping[str, Any], inverting: bool = True) -> dict[str, dict[str, Any]]:
     """The options of each operation, with the values used when none are given. Inversion goes without
-    guidance, with which DDIM does not find back. inverting: variations start from the picture's own noise.
+    guidance, with which DDIM does not find back; new noise does with it (`variations`). inverting: variations
+    start from the picture's own noise.
     """
     back = {"steps": STEPS, "guidance": 1.0}
     drawing = {name: defaults[name] for name in ("steps", "shift", "guidance", "sampler")}
     priors = {name: defaults[name] for name in ("prior", "prior_weight", "prior_steps", "prior_guidance")}
     return {
-        "variations": {**back, "eta": ETA} if inverting else drawing,
+        "variations": {**back, "guidance": VARIED, "eta": ETA} if inverting else drawing,
         "interpolate": back,
         "text_diff": {**back, "strength": STRENGTH},
         "inpaint": {**drawing, **priors},
@@ -56,21 +58,24 @@ def variations(
     pipeline: Dalle2, image: Image.Image, seeds: Sequence[int], size: str, settings: Mapping[str, Any]
 ) -> Iterator[Preview]:
     """The picture's latent decoded again with noise between the steps, one picture a seed (section 3.1).
-    eta 0 gives the picture itself. Without an eta its embedding is drawn from new noise, as Karlo does.
+    eta 0 gives the picture itself, without guidance; at 1 there is all of it. Without an eta its embedding is
+    drawn from new noise, as Karlo does.
     """
     if "eta" not in settings:
         z = picture_emb(pipeline, image).expand(len(seeds), -1)
         yield from pipeline.paint(None, z, seeds, size, settings)
         return
     pixels, z = picture_pixels(pipeline, image), picture_emb(pipeline, image)
+    eta, guidance = settings["eta"], settings["guidance"]
     yield from _found(
         pipeline,
         [(pixels, z)],
-        settings,
+        {**settings, "guidance": 1.0},
         lambda noise: (z.expand(len(seeds), -1), noise[0].expand(len(seeds), -1, -1, -1)),
         seeds,
         size,
-        settings["eta"],
+        eta,
+        1 + eta * (guidance - 1),
     )
 
 
@@ -193,9 +198,10 @@ def _found(
     seeds: Sequence[int],
     size: str,
     eta: float = 0.0,
+    guidance: float | None = None,
 ) -> Iterator[Preview]:
     """Invert pictures, each ((1, 3, S, S) in 0..1, its z), and decode what `latents` makes of their noise:
-    z (B, Z) and x_T (B, 3, S, S), one a seed.
+    z (B, Z) and x_T (B, 3, S, S), one a seed. guidance: of decoding, where it is another than inversion's.
     """
     rng = SeedBatch(seeds, pipeline.device)
     settings = {**settings, "shift": 1.0}  # evenly there and evenly back
@@ -213,7 +219,8 @@ def _found(
                 yield Preview(number * steps + step.index, total, shown)
             noise.append(x)
         z, x = latents(noise)
-        denoise, schedule = pipeline.denoiser(None, z, settings, clip=False)
+        forth = settings if guidance is None else {**settings, "guidance": guidance}
+        denoise, schedule = pipeline.denoiser(None, z, forth, clip=False)
         for step in sample(denoise, x, schedule, rng, "ddim", eta):
             yield Preview(len(pictures) * steps + step.index, total, to_pixels(step.x0))
 
