@@ -192,3 +192,24 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def changed_and_resumed(folder: Path, shared: Mapping[str, Any], changed: Mapping[str, Any]) -> None:
+    """Three runs of eight steps: with `changed`, without, and with it but ended after four steps and resumed.
+    What is changed makes another run, and the resumed one is the same as the whole, byte for byte.
+    """
+    from tests.train.kill import same_run
+
+    whole, plain = recipe(**{**shared, **changed}), recipe(**shared)
+    short = recipe(**{**shared, **changed, "steps": 4})
+    for name, chosen, resume in (
+        ("whole", whole, False),
+        ("plain", plain, False),
+        ("killed", short, False),
+        ("killed", whole, True),
+    ):
+        task = build_task(chosen)
+        run(chosen, source=Pictures(), task=task, out=folder / name, resume=resume, progress=False)
+    same_run(folder / "killed", folder / "whole")
+    weights = "checkpoints/00000008/model.safetensors"
+    assert (folder / "whole" / weights).read_bytes() != (folder / "plain" / weights).read_bytes()

@@ -9,10 +9,9 @@ import torch
 from torch import nn
 
 from armchair.core.packing import rounded
-from armchair.train import OptimConfig, build_task, run
+from armchair.train import OptimConfig
 from armchair.train.optim import stored
-from tests.train.kill import same_run
-from tests.train.made_up import Pictures, recipe
+from tests.train.made_up import changed_and_resumed
 
 
 def test_the_gradient_is_that_of_the_rounded_weights():
@@ -41,16 +40,4 @@ def test_weights_come_back_after_a_failure():
 def test_the_loop_rounds_and_resumes(tmp_path: Path):
     """Rounding makes another run; killed and resumed it is the same, byte for byte."""
     shared = {"steps": 8, "checkpoint_every": 4, "preview_every": 0, "evaluate_every": 0}
-    optim = OptimConfig(lr=0.01)
-    whole, plain = (recipe(**shared, optim=optim, rounding=kind) for kind in ("int6", None))
-    for name, chosen, resume in (
-        ("whole", whole, False),
-        ("plain", plain, False),
-        ("killed", recipe(**{**shared, "steps": 4}, optim=optim, rounding="int6"), False),
-        ("killed", whole, True),
-    ):
-        task = build_task(chosen)
-        run(chosen, source=Pictures(), task=task, out=tmp_path / name, resume=resume, progress=False)
-    same_run(tmp_path / "killed", tmp_path / "whole")
-    weights = "checkpoints/00000008/model.safetensors"
-    assert (tmp_path / "whole" / weights).read_bytes() != (tmp_path / "plain" / weights).read_bytes()
+    changed_and_resumed(tmp_path, {**shared, "optim": OptimConfig(lr=0.01)}, {"rounding": "int6"})
