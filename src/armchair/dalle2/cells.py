@@ -23,8 +23,6 @@ from armchair.diffusion.schedule import Schedule
 from armchair.nn.autoencoder import Decoder as Pixels
 from armchair.nn.resnet import conv
 
-TIMES = 1000.0  # what the U-Net is told of time 1, where cells are nothing but noise
-
 
 class Seen(NamedTuple):
     """What is seen of a noisy picture, x = alpha x0 + sigma eps. B pictures, C channels and h, w cells."""
@@ -65,25 +63,23 @@ class Cells(nn.Module):
         """x (B, 3, H, W) noisy pixels in -1..1, t (B,) their level"""
         x = x.float()
         alpha, sigma = self.levels.alpha_sigma(t, x)  # each (B, 1, 1, 1)
-        noise, error = self.config.noise * sigma, self.config.error
+        noise = self.config.noise * sigma
         cells = self._linear(x, alpha) / (alpha + noise)
         # of two estimates of a pixel, x / alpha and one made of cells, the less sure counts less
-        share = (alpha * error).square() / ((alpha * error).square() + sigma.square())
-        own = x * alpha * error**2 / ((alpha * error).square() + sigma.square())
-        return Seen(cells, noise / (alpha + noise), own, share)
+        gain = alpha * self.config.error**2 / ((alpha * self.config.error).square() + sigma.square())
+        return Seen(cells, noise / (alpha + noise), gain * x, alpha * gain)
 
     @torch.no_grad()
     def velocity(self, x0: Tensor, eps: Tensor) -> Tensor:
         """x0, eps (B, 3, H, W) -> (B, C, h, w) what the U-Net is to say of their mixture: noise less clean
         cells, whatever the level
         """
-        zero, one = torch.zeros((), device=x0.device), torch.ones((), device=x0.device)
-        return self._linear(eps, zero) / self.config.noise - self._linear(x0, one)
+        return self._linear(eps, 0.0) / self.config.noise - self._linear(x0, 1.0)
 
     def known(self, known: Tensor) -> Tensor:
         """known (B, 4, H, W) pixels that stay, 0 elsewhere, and 1 where they stay -> (B, C + 1, h, w)"""
         stays = F.avg_pool2d(known[:, 3:], self.config.patch)
-        cells = self._linear(known[:, :3].float(), torch.ones((), device=known.device))
+        cells = self._linear(known[:, :3].float(), 1.0)
         return torch.cat([stays * cells.to(stays), stays], dim=1)
 
     def forward(self, output: Tensor, seen: Seen) -> Tensor:
@@ -100,7 +96,7 @@ class Cells(nn.Module):
             return x0
         return torch.cat([x0, F.interpolate(variance, scale_factor=self.config.patch)], dim=1)
 
-    def _linear(self, x: Tensor, alpha: Tensor) -> Tensor:
+    def _linear(self, x: Tensor, alpha: Tensor | float) -> Tensor:
         """x (B, 3, H, W) -> (B, C, h, w); alpha: of the picture; noise has no mean"""
         folded = F.pixel_unshuffle(x, self.config.patch).to(self.into.weight.dtype)
         assert self.into.bias is not None

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from armchair.dalle2.caption import CaptionEncoder
-from armchair.dalle2.cells import TIMES, Cells
+from armchair.dalle2.cells import Cells
 from armchair.dalle2.config import DecoderConfig
 from armchair.dalle2.scale import Standardise
+from armchair.diffusion.flow import TIMES
+from armchair.nn.embeddings import mean_state
 from armchair.nn.sketch import Sketch, filled
 from armchair.nn.unet import UNet
 
@@ -76,8 +78,7 @@ class Decoder(nn.Module):
         if keep is None:
             whole = words[:, -1]
         elif self.config.pooled:
-            shown = keep.unsqueeze(-1).to(words.dtype)
-            whole = (words * shown).sum(dim=1) / shown.sum(dim=1)
+            whole = mean_state(words, keep)
         else:
             whole = words[torch.arange(len(words)), keep.sum(dim=1) - 1]
         if known is None:

@@ -222,8 +222,9 @@ class DecoderTask(Stage):
             if velocity is not None:
                 assert isinstance(self.net, Decoder) and self.net.cells is not None
                 off = velocity.float() - self.net.cells.velocity(x0, eps)
-                logged["cells"] = off.detach().square().mean(dim=(1, 2, 3))
-                each = each + config.cells_weight * off.square().mean(dim=(1, 2, 3))
+                error = off.square().mean(dim=(1, 2, 3))
+                logged["cells"] = error.detach()
+                each = each + config.cells_weight * error
             if self.net.config.learned_variance:
                 bound = vlb(output, x0, eps, t, self.schedule, kind, detach_mean=True)  # (B,)
                 each = each + config.vlb_weight * len(self.schedule) / 1000 * bound

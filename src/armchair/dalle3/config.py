@@ -18,7 +18,6 @@ from armchair.nn.unet import AttentionKind, LevelSpec, UNetConfig
 
 ScheduleName = Literal["cosine", "linear", "scaled_linear"]
 Ratio = Literal["1:1", "7:4", "4:7"]  # width to height
-TIMES = 1000.0  # what the network is told of a flow's time 1, so that its sinusoids tell times apart
 
 
 @dataclass(frozen=True, kw_only=True)

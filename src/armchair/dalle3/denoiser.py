@@ -7,9 +7,11 @@ from typing import TypedDict
 import torch
 from torch import Tensor, nn
 
-from armchair.dalle3.config import TIMES, LatentConfig
+from armchair.dalle3.config import LatentConfig
 from armchair.dalle3.text_encoder import text_encoder
+from armchair.diffusion.flow import TIMES
 from armchair.nn.cross import Words
+from armchair.nn.embeddings import mean_state
 from armchair.nn.sketch import Sketch, filled
 from armchair.nn.unet import UNet
 
@@ -76,8 +78,7 @@ class Denoiser(nn.Module):
         """
         made: Conditions = {"words": self.unet.read(text_seq), "keep": keep}
         if self.pooled is not None:
-            shown = keep.unsqueeze(-1).to(text_seq.dtype)
-            made["extra"] = self.pooled((text_seq * shown).sum(dim=1) / shown.sum(dim=1))
+            made["extra"] = self.pooled(mean_state(text_seq, keep))
         if self.config.inpaints:
             assert known is not None
             made["known"] = known if sketch is None else filled(known, sketch)

@@ -18,6 +18,8 @@ from armchair.core.step import Step
 from armchair.diffusion.prediction import Denoiser, Prediction
 from armchair.diffusion.schedule import shifted
 
+TIMES = 1000.0  # what a network is told of a flow's time 1, so that its sinusoids tell times apart
+
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:

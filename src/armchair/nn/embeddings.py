@@ -1,4 +1,4 @@
-"""Numbers as vectors: the timestep."""
+"""Numbers as vectors: the timestep; and a text as one."""
 
 import math
 
@@ -33,3 +33,9 @@ class TimeEmbedding(nn.Module):
         table = self.time_embedding
         h = self.up((sinusoid(t, self.width) if table is None else table(t)).to(self.up.weight.dtype))
         return self.down(nn.functional.silu(h))
+
+
+def mean_state(states: Tensor, keep: Tensor) -> Tensor:
+    """states (B, L, W), keep (B, L) bool, False is no token -> (B, W) the mean of those that are kept"""
+    shown = keep.unsqueeze(-1).to(states.dtype)
+    return (states * shown).sum(dim=1) / shown.sum(dim=1)
