@@ -70,7 +70,7 @@ def made(folder: Path, sizes: dict[str, Any]) -> dict[str, tuple[nn.Module, Said
     """Both networks, ready to train."""
     from _diffusers import stable_diffusion
 
-    from armchair.dalle3.denoiser import Denoiser
+    from armchair.dalle3.denoiser import Denoiser, Read
     from armchair.dalle3.parts import load_part
     from armchair.weights.importing.run import import_weights
 
@@ -81,7 +81,7 @@ def made(folder: Path, sizes: dict[str, Any]) -> dict[str, tuple[nn.Module, Said
 
     def say(x: Tensor, t: Tensor, words: Tensor) -> Tensor:
         keep = torch.ones(words.shape[:2], dtype=torch.bool)
-        return ours(x, t, **ours.conditions(words, keep, None))
+        return ours(x, t, **ours.conditions(Read(words, keep), None))
 
     return {
         "armchair": (ours.train().requires_grad_(), say),

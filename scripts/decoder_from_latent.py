@@ -77,6 +77,7 @@ def config_of(latent: LatentConfig, sizes: AutoencoderConfig, before: DecoderCon
         before,
         image_size=latent.side,
         sketch=latent.sketch,
+        layout=latent.layout,
         pooled=latent.pooled,
         levels=latent.levels,
         cells=CellsConfig(
@@ -102,7 +103,7 @@ def move(net: Decoder, source: Bundle, before: Bundle, latent: LatentConfig) -> 
     )
     own = net.state_dict()
     for name, value in theirs.items():
-        if name.startswith(("unet.", "sketch.")):
+        if name.startswith(("unet.", "sketch.", "layout.")):
             own[name] = torch.zeros_like(own[name])  # the variance's channels, which come last, stay so
             own[name][: len(value)] = value
     for part in ("weight", "bias"):

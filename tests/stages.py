@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from armchair.core.bundle import Bundle, save_bundle
 from armchair.core.rng import SeedBatch
-from armchair.core.task import Batch, Caption, Sample, Source
+from armchair.core.task import Batch, Caption, Sample, Source, Spot
 
 WORDS = "red green blue big small round dog cat house tree".split()
 
@@ -37,6 +38,25 @@ class Pictures:
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "made up"}
+
+
+class Placed:
+    """Pictures whose captions say where the thing of their first word stands."""
+
+    def __init__(self, source: Source):
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.source[index]
+        caption = sample.captions[0]
+        spot = Spot(len(caption.text.split(" ")[0]), 0.1 + index % 8 / 10, 0.5, 0.3, 0.4)
+        return replace(sample, captions=(replace(caption, spots=(spot,)),))
+
+    def describe(self) -> dict[str, Any]:
+        return self.source.describe()
 
 
 def wake(net: torch.nn.Module, std: float = 0.1) -> None:

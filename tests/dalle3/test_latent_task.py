@@ -15,6 +15,8 @@ from armchair.core.config import to_json
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
 from armchair.dalle3.config import ClipWordsConfig
+from armchair.dalle3.denoiser import Read
+from armchair.dalle3.latent_task import Group
 from armchair.dalle3.pipeline import Dalle3, masked_latent
 from armchair.dalle3.shapes import by_shape, laid_flat, nearest, picture, raised
 from armchair.dalle3.text_encoder import caption_tokens, text_encoder, trimmed
@@ -72,7 +74,7 @@ def test_loss_by_hand(tmp_path: Path):
         keep = tokens != task.config.net.words.pad
         states = task.words(tokens, keep)
         known = task.known(image, raised(made.data["keep"][i : i + 1], (rows, columns)))
-        cond = net.conditions(states, keep, known)
+        cond = net.conditions(Read(states, keep), known)
         x = (1 - t[i]) * x0 + t[i] * noise
         errors.append((net(x, t[i : i + 1], **cond) - (noise - x0)).square().mean())
     torch.testing.assert_close(loss, torch.stack(errors).mean(), rtol=1e-4, atol=1e-5)
@@ -155,7 +157,8 @@ def test_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         found = []
         for index, at in by_shape(data["shape"], SHAPES):
             x0 = task.net.denoiser.scale(task.encode(raised(data["image"][at], task._pictures[index])))
-            found.append((index, at, raised(eps[at], SHAPES[index]) - x0, x0))
+            read = Read(torch.zeros(len(at), 1, 16), torch.ones(len(at), 1, dtype=torch.bool))
+            found.append(Group(index, at, raised(eps[at], SHAPES[index]) - x0, x0, read))
             truth[float(t[0])] = noised(x0, raised(eps[at], SHAPES[index]), t[at], Flow())
         return found
 

@@ -134,6 +134,27 @@ def test_metadata_csv_and_jsonl(tmp_path):
     }
 
 
+def test_spots(tmp_path: Path):
+    """Where things stand, for layouts; ends follow the text when its spaces are mended. What is no spot makes
+    a row unreadable.
+    """
+    for number in range(3):
+        picture(tmp_path / f"{number}.png")
+    rows = [
+        {"text": "a  cat and a dog", "spots": [[6, 0.25, 0.5, 0.5, 0.5], [16, 0.75, 0.5, 0.5, 1]]},
+        {"text": "a cat", "spots": [[9, 0.25, 0.5, 0.5, 0.5]]},
+        {"text": "a cat", "spots": "none"},
+    ]
+    lines = [json.dumps({"file_name": f"{i}.png", "captions": [row]}) for i, row in enumerate(rows)]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    source = Folder(tmp_path)
+    caption = source[0].captions[0]
+    assert [caption.text[: spot.end] for spot in caption.spots] == ["a cat", "a cat and a dog"]
+    assert caption.spots[1][1:] == (0.75, 0.5, 0.5, 1.0)
+    assert source[1].captions[0].spots == () and source[1].key == "2.png"
+    assert source.skipped["spots are not [end, x, y, w, h]"] == ["metadata.jsonl:2"]
+
+
 def test_a_table_without_its_columns_says_so(tmp_path):
     """The commonest mistake with a table is another column name."""
     picture(tmp_path / "1.png")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,16 @@ CaptionKind = Literal["alt", "short", "long"]
 Language = Literal["en", "ko", ""]
 
 
+class Spot(NamedTuple):
+    """Where a thing stands that a caption names. Shares of the picture's width and height."""
+
+    end: int  # characters of the caption up to the end of the words that name it
+    x: float  # of its middle
+    y: float
+    w: float  # of all of it
+    h: float
+
+
 @dataclass(frozen=True)
 class Caption:
     """Words that go with a picture."""
@@ -30,6 +40,7 @@ class Caption:
     text: str
     kind: CaptionKind = "alt"  # alt: as found on the web; short and long: true descriptions
     language: Language = ""  # "" is unknown
+    spots: tuple[Spot, ...] = ()  # what of it stands where, as far as the source knows
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from armchair.dalle2.config import DecoderConfig
 from armchair.dalle2.scale import Standardise
 from armchair.diffusion.flow import TIMES
 from armchair.nn.embeddings import mean_state
+from armchair.nn.layout import Layout
 from armchair.nn.sketch import Sketch, filled
 from armchair.nn.unet import UNet
 
@@ -28,6 +29,7 @@ class Conditions(TypedDict):
     # (B, 4, H, W) pixels that stay, in -1..1, 0 or a sketch elsewhere; and 1 where they stay. Or of cells
     known: Tensor
     keep: NotRequired[Tensor]  # (B, image_tokens + L) bool, False is no token; with CLIP's states
+    beside: NotRequired[Tensor]  # (B, D, h, w) joins the first level, where the config has a layout
 
 
 class Decoder(nn.Module):
@@ -47,6 +49,9 @@ class Decoder(nn.Module):
         self.caption = None if config.caption is None else CaptionEncoder(config.caption)
         plan = config.sketch
         self.sketch = None if plan is None else Sketch(plan, config.vocab, config.channels)
+        self.layout = None
+        if config.layout is not None:
+            self.layout = Layout(config.layout, width, config.levels[0].width, config.patch)
         self.caption_to_time = nn.Linear(width, emb_width)  # of the last place, as in GLIDE, or of all
         self.scale = Standardise(config.embed)
         self.image_to_time = nn.Linear(config.embed, emb_width)
@@ -61,10 +66,12 @@ class Decoder(nn.Module):
         known: Tensor | None = None,
         keep: Tensor | None = None,
         tokens: Tensor | None = None,
+        spots: Tensor | None = None,
     ) -> Conditions:
         """words: tokens (B, L), or states of CLIP's text tower (B, L, W) and keep (B, L) bool: False is none
         image_emb (B, Z) unit vectors, has_image (B,) bool: False hides the embedding; or shares in 0..1
         tokens: CLIP's (B, L), which a sketch reads beside the states
+        spots: (B, M, 5) what stands where; None: nobody says
 
         known: as in Conditions; None: nothing is.
         """
@@ -86,9 +93,14 @@ class Decoder(nn.Module):
             known = z.new_zeros(len(z), PIXELS + 1, side, side)
         if self.cells is not None:
             known = self.cells.known(known)
+        beside = None
         if self.sketch is not None:
             assert keep is not None and tokens is not None
-            known = filled(known, self.sketch(words, tokens, keep))
+            context = self.sketch.read(words, tokens, keep)
+            if self.layout is not None:
+                spots = self.layout.config.nothing(len(z)).to(tokens) if spots is None else spots
+                beside = self.layout(words, context, spots, *known.shape[2:])
+            known = filled(known, self.sketch.of(context, keep))
         made: Conditions = {
             "extra": self.caption_to_time(whole) + self.image_to_time(z),
             "context": torch.cat([images, words], dim=1),
@@ -96,6 +108,8 @@ class Decoder(nn.Module):
         }
         if keep is not None:
             made["keep"] = F.pad(keep, (self.config.image_tokens, 0), value=True)
+        if beside is not None:
+            made["beside"] = beside
         return made
 
     @torch.no_grad()
@@ -114,11 +128,14 @@ class Decoder(nn.Module):
         context: Tensor,
         known: Tensor,
         keep: Tensor | None = None,
+        beside: Tensor | None = None,
     ) -> Tensor:
         """x (B, 3, H, W) noisy pixels in -1..1, t (B,) -> (B, 3, H, W), or (B, 6, H, W) with the variance"""
         cond: Conditions = {"extra": extra, "context": context, "known": known}
         if keep is not None:
             cond["keep"] = keep
+        if beside is not None:
+            cond["beside"] = beside
         return self.with_cells(x, t, cond)[0]
 
     def with_cells(self, x: Tensor, t: Tensor, cond: Conditions) -> tuple[Tensor, Tensor | None]:

@@ -17,7 +17,7 @@ from armchair.core.images import contact_sheet, from_pixels, to_image
 from armchair.core.packing import fill_module, grown, pack, unpack
 from armchair.core.parts import ready
 from armchair.core.rng import SeedBatch
-from armchair.core.task import Batch, Sample, Source
+from armchair.core.task import Batch, Caption, Sample, Source
 from armchair.dalle2.caption import caption_tokens
 from armchair.dalle2.clip_decoder import ClipConditions, ClipDecoder
 from armchair.dalle2.config import ClipDecoderConfig, DecoderConfig
@@ -30,7 +30,9 @@ from armchair.diffusion.drawing import Sampler
 from armchair.diffusion.loss import noised, simple, vlb
 from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict, split
+from armchair.nn.layout import Layout, spots_tensor
 from armchair.nn.sketch_learning import check_sketch
+from armchair.text.places import placed
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 FITTED = 1_024  # pictures whose embeddings give the scale
 SEEN = 256  # pictures that cells are fitted to
 SHOWN = 8  # pictures of the preview sheet
-GROWN = ("sketch.",)  # in the names of weights that change nothing untrained
+GROWN = ("sketch.", "layout.")  # in the names of weights that change nothing untrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ class DecoderTaskConfig:
     net: DecoderConfig | ClipDecoderConfig = field(default_factory=DecoderConfig)
     drop_image: float = 0.1  # share of embeddings hidden (section 2.1)
     drop_text: float = 0.5  # share of captions hidden, independently (section 2.1)
+    drop_layout: float = 0.1  # share of shown captions without their layout; not in the paper
     # where the caption is shown too, up to so much of another picture's embedding is added, as a prior errs;
     # not in the paper
     stray: float = 0.0
@@ -83,7 +86,7 @@ class DecoderTaskConfig:
     shipped_stages: ClassVar[Mapping[str, str]] = {"clip": "clip"}
 
     def __post_init__(self) -> None:
-        for name in ("drop_image", "drop_text", "everything_masked", "bpe_dropout"):
+        for name in ("drop_image", "drop_text", "drop_layout", "everything_masked", "bpe_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
         if self.stray < 0:
@@ -180,19 +183,38 @@ class DecoderTask(Stage):
             self.net.cells.fit(torch.stack([pixels_of(source[i], self.side) for i in rows]))
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
-        """image (3, S, S) uint8, tokens (L,), keep (1, S, S) bool, has_image () bool"""
+        """image (3, S, S) uint8, tokens (L,), keep (1, S, S) bool, has_image () bool; where there is a layout
+        spots (M, 5) and shows_layout () bool
+        """
         config = self.config
-        text = config.captions.pick(sample, generator).text
-        ids = self.embedder.bpe.encode(text, config.bpe_dropout, generator)
+        caption = config.captions.pick(sample, generator)
+        ids = self.embedder.bpe.encode(caption.text, config.bpe_dropout, generator)
         hide_text, hide_image, nothing = torch.rand(3, generator=generator).tolist()
         keep = random_keep(self.side, self.side, generator)
         if nothing < config.everything_masked:
             keep = torch.zeros_like(keep)
+        shows = self._lays_out and float(torch.rand((), generator=generator)) >= config.drop_layout
         return {
+            **self._layout(None if hide_text < config.drop_text else caption, shows),
             "image": pixels_of(sample, self.side),
             "tokens": self.tokens([] if hide_text < config.drop_text else ids),
             "keep": keep,
             "has_image": torch.tensor(hide_image >= config.drop_image),
+        }
+
+    @property
+    def _lays_out(self) -> bool:
+        return isinstance(self.net, Decoder) and self.net.layout is not None
+
+    def _layout(self, caption: Caption | None, shows: bool) -> dict[str, Tensor]:
+        """What an example says of the layout, where there is one. caption: None is hidden"""
+        if not isinstance(self.net, Decoder) or self.net.layout is None:
+            return {}
+        end = self.embedder.config.text.length - 1
+        spots = [] if caption is None else placed(caption, self.embedder.bpe.encode, 1, end)
+        return {
+            "spots": spots_tensor(spots, self.net.layout.config),
+            "shows_layout": torch.tensor(shows),
         }
 
     def tokens(self, ids: Sequence[int]) -> Tensor:
@@ -229,8 +251,18 @@ class DecoderTask(Stage):
                 bound = vlb(output, x0, eps, t, self.schedule, kind, detach_mean=True)  # (B,)
                 each = each + config.vlb_weight * len(self.schedule) / 1000 * bound
                 logged["vlb"] = bound.detach()
+            if isinstance(self.net, Decoder) and self.net.layout is not None:
+                nats = self.layout_errors(self.net.layout, batch.data)
+                logged["layout"] = nats.detach()
+                each = each + nats
         total = batch.totals["samples"]
         return each.sum() / total, {name: value.sum() / total for name, value in logged.items()}
+
+    def layout_errors(self, layout: Layout, data: Mapping[str, Tensor]) -> Tensor:
+        """(B,) nats a number of the layout, see `Layout.errors`"""
+        assert isinstance(self.net, Decoder) and self.net.sketch is not None
+        _, text_seq, keep, tokens = self.read(data["tokens"])
+        return layout.errors(self.net.sketch.read(text_seq, tokens, keep), keep, data["spots"])
 
     def outputs(
         self, data: Mapping[str, Tensor], t: Tensor, eps: Tensor, z: Tensor
@@ -261,7 +293,10 @@ class DecoderTask(Stage):
         text_emb, text_seq, keep, tokens = self.read(tokens)
         if isinstance(self.net, ClipDecoder):
             return self.net.conditions(text_emb, text_seq, keep, z, has_image)
-        return self.net.conditions(text_seq, z, has_image, known_part(x0, data["keep"]), keep, tokens)
+        spots = None
+        if self.net.layout is not None:
+            spots = data["spots"] * data["shows_layout"][:, None, None]
+        return self.net.conditions(text_seq, z, has_image, known_part(x0, data["keep"]), keep, tokens, spots)
 
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """CLIP's tokens (B, L) -> text_emb (B, Z), text_seq (B, l, W), keep and tokens (B, l) up to the last
@@ -325,13 +360,14 @@ class DecoderTask(Stage):
 
     def _plain(self, samples: list[Sample], device: torch.device) -> dict[str, Tensor]:
         """Examples with nothing hidden and nothing known; the captions are the same ones each time."""
-        texts = [
-            self.config.captions.pick(sample, torch.Generator().manual_seed(i)).text
+        captions = [
+            self.config.captions.pick(sample, torch.Generator().manual_seed(i))
             for i, sample in enumerate(samples)
         ]
-        tokens = [self.tokens(self.embedder.bpe.encode(text)) for text in texts]
-        count = len(samples)
+        tokens = [self.tokens(self.embedder.bpe.encode(caption.text)) for caption in captions]
+        layouts, count = [self._layout(caption, True) for caption in captions], len(samples)
         return {
+            **{name: torch.stack([one[name] for one in layouts]).to(device) for name in layouts[0]},
             "image": torch.stack([pixels_of(sample, self.side) for sample in samples]).to(device),
             "tokens": torch.stack(tokens).to(device),
             "keep": torch.zeros(count, 1, self.side, self.side, dtype=torch.bool, device=device),

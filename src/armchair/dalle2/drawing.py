@@ -18,7 +18,7 @@ from armchair.diffusion.schedule import Schedule
 
 Drawn = Conditions | ClipConditions  # what one of the two decoders draws from
 # of one caption: tokens (1, L) as the decoder has them; or states (1, L, W) of CLIP's text tower, keep (1, L)
-# and CLIP's tokens (1, L)
+# and CLIP's tokens (1, L), and spots (1, M, 5) where they are laid out
 Words = tuple[Tensor, ...]
 
 
@@ -41,6 +41,18 @@ def conditions_of(
         here = [part.to(device) for part in read]
         rows.append(net.conditions(caption.to(device), z[None].to(device), shown, given, *here))
     return rows
+
+
+@torch.no_grad()
+def laid_out(net: Decoder, words: Sequence[Words], seeds: Sequence[int]) -> list[Words]:
+    """Captions with layouts of their own, a seed each; as they are where the decoder draws none."""
+    if net.layout is None or net.sketch is None:
+        return list(words)
+    made: list[Words] = []
+    for (text_seq, keep, tokens), seed in zip(words, seeds, strict=True):
+        context = net.sketch.read(text_seq.to(net.no_image), tokens, keep)
+        made.append((text_seq, keep, tokens, net.layout.draw(context, [seed])))
+    return made
 
 
 @torch.no_grad()

@@ -21,7 +21,14 @@ from armchair.dalle2.caption import PAD, caption_tokens
 from armchair.dalle2.clip_decoder import ClipDecoder
 from armchair.dalle2.config import ClipDecoderConfig
 from armchair.dalle2.decoder import Decoder
-from armchair.dalle2.drawing import Drawn, Words, clip_conditions_of, conditions_of, denoiser_of
+from armchair.dalle2.drawing import (
+    Drawn,
+    Words,
+    clip_conditions_of,
+    conditions_of,
+    denoiser_of,
+    laid_out,
+)
 from armchair.dalle2.embed import NO_TOWER, Embedder
 from armchair.dalle2.parts import parts_of, tokenizer
 from armchair.dalle2.prior import Prior
@@ -239,14 +246,17 @@ class Dalle2:
         known: Tensor | None = None,
         clip: bool = True,
         shown: float = 1.0,
+        seeds: Sequence[int] | None = None,
     ) -> tuple[Denoiser, Schedule]:
         """The decoder for embeddings z (B, Z) and a caption, or one a picture, or none; the levels it visits.
 
         known: (1, 4, S, S) as the decoder reads it.  clip: keep what it expects within the range of pixels.
         shown: share of the embeddings that it is told; 0 leaves it the captions alone, as GLIDE has them.
+        seeds: of the layouts that the captions are drawn to, where the decoder has them; None: of none.
         """
         prompts = [None] * len(z) if prompt is None else one_each(prompt, len(z))
-        cond, uncond = self._conditions(prompts, z, settings["guidance"] != 1, known, shown)
+        seeds = None if prompt is None else seeds
+        cond, uncond = self._conditions(prompts, z, settings["guidance"] != 1, known, shown, seeds)
         net, schedule = self.parts["decoder"], self.schedule(settings)
         return denoiser_of(net, schedule, cond, uncond, settings["guidance"], clip=clip), schedule
 
@@ -256,7 +266,13 @@ class Dalle2:
 
     @torch.no_grad()
     def _conditions(
-        self, prompts: Sequence[str | None], z: Tensor, guided: bool, known: Tensor | None, shown: float
+        self,
+        prompts: Sequence[str | None],
+        z: Tensor,
+        guided: bool,
+        known: Tensor | None,
+        shown: float,
+        seeds: Sequence[int] | None,
     ) -> tuple[Sequence[Drawn], Sequence[Drawn] | None]:
         """What the decoder draws each picture from with and without its caption and embedding, the latter
         where it is guided.
@@ -277,7 +293,10 @@ class Dalle2:
         if isinstance(net, ClipDecoder):
             cond = clip_conditions_of(net, [row[1:] for row in words], z, shown)
             return cond, clip_conditions_of(net, [row[1:] for row in hidden], z, 0.0) if guided else None
-        cond = conditions_of(net, [states(row) for row in words], z, shown, known)
+        captions = [states(row) for row in words]
+        if seeds is not None:
+            captions = laid_out(net, captions, seeds)
+        cond = conditions_of(net, captions, z, shown, known)
         return cond, conditions_of(net, [states(row) for row in hidden], z, 0.0, known) if guided else None
 
     def paint(
@@ -294,7 +313,7 @@ class Dalle2:
         """
 
         def drawn() -> Iterator[Preview]:
-            denoise, schedule = self.denoiser(prompt, z, settings, shown=shown)
+            denoise, schedule = self.denoiser(prompt, z, settings, shown=shown, seeds=seeds)
             rng = SeedBatch(seeds, self.device)
             x = rng.normal(3, self.side, self.side)
             yield from to_previews(sample(denoise, x, schedule, rng, settings["sampler"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from armchair.dalle3.text_encoder import text_encoder
 from armchair.diffusion.flow import TIMES
 from armchair.nn.cross import Words
 from armchair.nn.embeddings import mean_state
+from armchair.nn.layout import Layout
 from armchair.nn.sketch import Sketch, filled
 from armchair.nn.unet import UNet
 
@@ -22,7 +23,24 @@ class Conditions(TypedDict, total=False):
     words: tuple[Words, ...]  # what each attention reads of the text's states
     keep: Tensor  # (B, L) bool, False is no token
     extra: Tensor  # (B, E) joins the timestep, where the config has it pooled
+    beside: Tensor  # (B, D, h / patch, w / patch) joins the first level, where the config has a layout
     known: Tensor  # (B, C + 1, h, w) cells that stay, 0 elsewhere, and 1 where they stay, where it inpaints
+
+
+class Read(NamedTuple):
+    """Captions as the denoiser reads them."""
+
+    states: Tensor  # (B, L, W), the text encoder's
+    keep: Tensor  # (B, L) bool, False is no token
+    context: Tensor | None = None  # (B, L, W), what the sketch makes of them, where there is one
+    sketch: Tensor | None = None  # (B, C, S, S)
+    spots: Tensor | None = None  # (B, M, 5), what stands where, where there is a layout
+
+    def row(self, index: int) -> Read:
+        """One caption alone."""
+        at = slice(index, index + 1)
+        more = (None if part is None else part[at] for part in self[2:])
+        return Read(self.states[at], self.keep[at], *more)
 
 
 class LatentScale(nn.Module):
@@ -64,24 +82,30 @@ class Denoiser(nn.Module):
         self.unet = UNet(config.unet)
         plan = config.sketch
         self.sketch = None if plan is None else Sketch(plan, config.words.vocab, config.channels)
+        self.layout = None
+        if config.layout is not None:
+            self.layout = Layout(config.layout, config.words.width, config.levels[0].width, config.patch)
         self.pooled = nn.Linear(config.words.width, config.unet.emb_width) if config.pooled else None
 
-    def sketched(self, text_seq: Tensor, tokens: Tensor, keep: Tensor) -> Tensor | None:
-        """text_seq (B, L, W), tokens and keep (B, L) -> (B, C, S, S), None where the config has no sketch"""
-        return None if self.sketch is None else self.sketch(text_seq, tokens, keep)
+    def read(self, text_seq: Tensor, tokens: Tensor, keep: Tensor) -> Read:
+        """text_seq (B, L, W), tokens and keep (B, L) -> captions as they are read, without a layout"""
+        if self.sketch is None:
+            return Read(text_seq, keep)
+        context = self.sketch.read(text_seq, tokens, keep)
+        spots = None if self.config.layout is None else self.config.layout.nothing(len(tokens)).to(tokens)
+        return Read(text_seq, keep, context, self.sketch.of(context, keep), spots)
 
-    def conditions(
-        self, text_seq: Tensor, keep: Tensor, known: Tensor | None, sketch: Tensor | None = None
-    ) -> Conditions:
-        """text_seq (B, L, W), keep (B, L) bool, known as in Conditions, or None where it does not inpaint,
-        sketch from `sketched`
-        """
-        made: Conditions = {"words": self.unet.read(text_seq), "keep": keep}
+    def conditions(self, read: Read, known: Tensor | None) -> Conditions:
+        """known as in Conditions, or None where it does not inpaint"""
+        made: Conditions = {"words": self.unet.read(read.states), "keep": read.keep}
         if self.pooled is not None:
-            made["extra"] = self.pooled(mean_state(text_seq, keep))
+            made["extra"] = self.pooled(mean_state(read.states, read.keep))
         if self.config.inpaints:
             assert known is not None
-            made["known"] = known if sketch is None else filled(known, sketch)
+            made["known"] = known if read.sketch is None else filled(known, read.sketch)
+        if self.layout is not None:
+            assert known is not None and read.context is not None and read.spots is not None
+            made["beside"] = self.layout(read.states, read.context, read.spots, *known.shape[2:])
         return made
 
     def nothing_known(self, rows: int, height: int, width: int) -> Tensor:
@@ -98,12 +122,14 @@ class Denoiser(nn.Module):
         keep: Tensor,
         extra: Tensor | None = None,
         known: Tensor | None = None,
+        beside: Tensor | None = None,
     ) -> Tensor:
         """x (B, C, h, w) noisy latent, t (B,) -> (B, C, h, w)"""
         if self.config.is_flow:
             t = t * TIMES
         x = x if known is None else torch.cat([x, known.to(x)], dim=1)
-        return self.unet(x, t, extra=extra, words=words, keep=keep if self.config.words.masked else None)
+        keep_read = keep if self.config.words.masked else None
+        return self.unet(x, t, extra=extra, words=words, keep=keep_read, beside=beside)
 
 
 class LatentNet(nn.Module):

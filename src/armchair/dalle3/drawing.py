@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch.nn import functional as F
 
 from armchair.core.rng import SeedBatch
 from armchair.core.step import Step
-from armchair.dalle3.denoiser import Conditions, Denoiser
+from armchair.dalle3.denoiser import Conditions, Denoiser, Read
 from armchair.dalle3.text_encoder import caption_tokens, trimmed
 from armchair.diffusion.drawing import apart, sample, sample_flow
 from armchair.diffusion.flow import Flow
@@ -21,35 +20,41 @@ from armchair.diffusion.prediction import Denoiser as Denoise
 from armchair.diffusion.prediction import Output, denoiser
 
 
-class Read(NamedTuple):
-    """Captions as the denoiser reads them."""
-
-    states: Tensor  # (B, L, W)
-    keep: Tensor  # (B, L) bool, False is no token
-    sketch: Tensor | None  # (B, C, S, S), where the denoiser draws one
-
-    def row(self, index: int) -> Read:
-        """One caption alone."""
-        at = slice(index, index + 1)
-        return Read(self.states[at], self.keep[at], None if self.sketch is None else self.sketch[at])
-
-
 @torch.no_grad()
 def read(encoder: nn.Module, net: Denoiser, ids: Sequence[int]) -> Read:
     """A tokenizer's ids of one caption, read by itself: its states are the same beside any other."""
     config = net.config.words
     tokens, keep = trimmed(caption_tokens(ids, config)[None].to(net.scale.mean.device), config)
-    states = encoder(tokens, keep)
-    return Read(states, keep, net.sketched(states, tokens, keep))
+    return net.read(encoder(tokens, keep), tokens, keep)
+
+
+def laid_out(net: Denoiser, words: Sequence[Read], seeds: Sequence[int]) -> list[Read]:
+    """Captions with layouts of their own, a seed each; as they are where the network draws none."""
+    if net.layout is None:
+        return list(words)
+    made: list[Read] = []
+    for one, seed in zip(words, seeds, strict=True):
+        assert one.context is not None
+        made.append(one._replace(spots=net.layout.draw(one.context, [seed])))
+    return made
 
 
 def below(words: Sequence[Read]) -> Read:
     """The states of several captions as one batch, filled up to the longest."""
     longest = max(one.keep.shape[1] for one in words)
-    states = torch.cat([F.pad(one.states, (0, 0, 0, longest - one.states.shape[1])) for one in words])
-    keep = torch.cat([F.pad(one.keep, (0, longest - one.keep.shape[1])) for one in words])
-    sketches = [one.sketch for one in words if one.sketch is not None]
-    return Read(states, keep, torch.cat(sketches) if sketches else None)
+
+    def filled(part: Tensor) -> Tensor:
+        rest = longest - part.shape[1]
+        return F.pad(part, (0, rest) if part.ndim == 2 else (0, 0, 0, rest))
+
+    states, keep, context, sketch, spots = zip(*words, strict=True)
+    return Read(
+        torch.cat([filled(part) for part in states]),
+        torch.cat([filled(part) for part in keep]),
+        None if context[0] is None else torch.cat([filled(part) for part in context]),
+        None if sketch[0] is None else torch.cat(sketch),
+        None if spots[0] is None else torch.cat(spots),
+    )
 
 
 def denoise_of(
@@ -70,8 +75,7 @@ def denoise_of(
         interval = interval[0] * len(levels), interval[1] * len(levels)
 
     def conditions(rows: Sequence[Read]) -> Conditions:
-        states, keep, sketch = below(rows)
-        return net.conditions(states, keep, known.expand(len(rows), -1, -1, -1), sketch)
+        return net.conditions(below(rows), known.expand(len(rows), -1, -1, -1))
 
     @torch.no_grad()
     def make(rows: slice) -> Output:

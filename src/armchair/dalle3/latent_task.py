@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from armchair.core.parts import Parts, ready
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Sample, Source
 from armchair.dalle3.config import LatentConfig, T5Config, WordsConfig
-from armchair.dalle3.denoiser import Denoiser, LatentNet
+from armchair.dalle3.denoiser import Denoiser, LatentNet, Read
 from armchair.dalle3.parts import carried, check_stages, load_part, part_config
 from armchair.dalle3.pipeline import Dalle3, masked_latent
 from armchair.dalle3.shapes import by_shape, laid_flat, nearest, picture, raised
@@ -28,7 +28,9 @@ from armchair.diffusion.flow import Flow
 from armchair.diffusion.loss import noised, simple
 from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict
+from armchair.nn.layout import spots_tensor
 from armchair.nn.sketch_learning import check_sketch
+from armchair.text.places import placed
 from armchair.text.tokenizer import load_tokenizer
 from armchair.text.words import words_component
 
@@ -41,7 +43,7 @@ WORDS = 20_000  # samples whose captions give the languages and words that the b
 FITTED = 256  # pictures whose latents give the scale
 SHOWN = 8  # pictures of the preview sheet
 ROWS = 32  # pictures that evaluation and fitting compute at a time
-GROWN = ("sketch.", "places.")  # in the names of weights that change nothing untrained
+GROWN = ("sketch.", "places.", "layout.")  # in the names of weights that change nothing untrained
 CPU = torch.device("cpu")
 
 
@@ -61,6 +63,8 @@ class LatentTaskConfig:
 
     net: LatentConfig = field(default_factory=LatentConfig)
     drop_text: float = 0.1  # share of captions that are read as empty, for guidance
+    drop_layout: float = 0.1  # share of the others without their layout
+    time_mean: float = 0.0  # of a flow's times, before logistic and shift: below 0 less noise
     everything_masked: float = 0.75  # share of samples of which nothing is known; the rest inpaints
     min_snr: float | None = None  # see diffusion.loss.simple
     captions: CaptionMix = field(
@@ -75,7 +79,7 @@ class LatentTaskConfig:
     shipped_stages: ClassVar[Mapping[str, str]] = {"autoencoder": "dalle3", "text": "text"}
 
     def __post_init__(self) -> None:
-        for name in ("drop_text", "everything_masked", "bpe_dropout"):
+        for name in ("drop_text", "drop_layout", "everything_masked", "bpe_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
         check_sketch(self.sketch_alone, self.net.sketch)
@@ -109,6 +113,16 @@ class LatentTaskConfig:
 
             return SketchTask(replace(self, net=net), using, coder, bpe, init)
         return LatentTask(replace(self, net=net), using, coder, bpe, init)
+
+
+class Group(NamedTuple):
+    """Rows of one shape and like length of text. b of them, C channels and h, w cells of a latent."""
+
+    index: int  # of the shape
+    at: Tensor  # (b,) rows
+    output: Tensor  # (b, C, h, w), what the network says of the noised examples
+    x0: Tensor  # (b, C, h, w), their clean latents
+    read: Read  # their captions
 
 
 class LatentTask:
@@ -174,16 +188,25 @@ class LatentTask:
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
         """image (3, N) uint8 and keep (1, M) bool, laid flat; shape () int64, which of the shapes; tokens
-        (L,)
+        (L,); where there is a layout, spots (S, 5) and shows_layout () bool
         """
         config, which = self.config, nearest(sample.image, self._pictures)
-        text = config.captions.pick(sample, generator).text
-        ids = self._ids(text, config.bpe_dropout, generator)
+        caption = config.captions.pick(sample, generator)
+        ids = self._ids(caption.text, config.bpe_dropout, generator)
         hide_text, nothing = torch.rand(2, generator=generator).tolist()
         keep = random_keep(*self._grids[which], generator)
         if nothing < config.everything_masked:
             keep = torch.zeros_like(keep)
+        layout: dict[str, Tensor] = {}
+        if config.net.layout is not None:
+            words, hidden = config.net.words, hide_text < config.drop_text
+            first = 0 if isinstance(words, T5Config) else 1  # a token that begins every caption
+            spots = [] if hidden else placed(caption, self.bpe.encode, first, words.length - 1)
+            layout["spots"] = spots_tensor(spots, config.net.layout)
+            shows = float(torch.rand((), generator=generator)) >= config.drop_layout
+            layout["shows_layout"] = torch.tensor(shows)
         return {
+            **layout,
             "image": laid_flat(picture(sample.image, self._pictures[which]), self._pictures),
             "shape": torch.tensor(which),
             "tokens": caption_tokens([] if hide_text < config.drop_text else ids, config.net.words),
@@ -197,10 +220,15 @@ class LatentTask:
         """Mean squared error of what is predicted, over cells and channels, then over pictures."""
         rows, net = len(batch), self.config.net
         levels = self.levels
-        t = levels.draw(rng) if isinstance(levels, Flow) else rng.randint(0, len(levels))
+        t = (
+            levels.draw(rng, self.config.time_mean)
+            if isinstance(levels, Flow)
+            else rng.randint(0, len(levels))
+        )
         eps = rng.normal(net.channels, max(h * w for h, w in self._grids))  # (B, C, M)
         each = eps.new_zeros(rows)
-        for index, at, output, x0 in self.outputs(batch.data, t, eps):
+        layout = eps.new_zeros(())
+        for index, at, output, x0, read in self.outputs(batch.data, t, eps):
             with torch.autocast(x0.device.type, enabled=False):
                 error = simple(
                     output.float(),
@@ -212,16 +240,19 @@ class LatentTask:
                     self.config.min_snr,
                 )
             each = each.index_put((at,), error)
-        return each.sum() / batch.totals["samples"], {}
+            if self.net.denoiser.layout is not None and read.context is not None:
+                nats = self.net.denoiser.layout.errors(read.context, read.keep, batch.data["spots"][at])
+                layout = layout + nats.sum()
+        total = batch.totals["samples"]
+        logged: dict[str, float | Tensor] = {}
+        if self.net.denoiser.layout is not None:
+            logged["layout"] = layout.detach() / total
+        return (each.sum() + layout) / total, logged
 
-    def outputs(
-        self, data: Mapping[str, Tensor], t: Tensor, eps: Tensor
-    ) -> list[tuple[int, Tensor, Tensor, Tensor]]:
-        """For groups of rows of one shape and like length of text the shape's number, the rows, what the
-        network says of those noised examples, and their clean latents (b, C, h, w).
-        """
+    def outputs(self, data: Mapping[str, Tensor], t: Tensor, eps: Tensor) -> list[Group]:
+        """What the network says of noised examples, in groups that it computes together."""
         net, words = self.net.denoiser, self.config.net.words
-        found: list[tuple[int, Tensor, Tensor, Tensor]] = []
+        found: list[Group] = []
         for index, rows in by_shape(data["shape"], self._grids):
             image = raised(data["image"][rows], self._pictures[index])
             x0 = net.scale(self.encode(image))
@@ -232,10 +263,13 @@ class LatentTask:
                 at = rows[part]
                 tokens, keep = trimmed(data["tokens"][at], words)
                 shown = None if known is None else known[part]
-                states = self.words(tokens, keep)
-                cond = net.conditions(states, keep, shown, net.sketched(states, tokens, keep))
+                read = net.read(self.words(tokens, keep), tokens, keep)
+                if net.layout is not None:
+                    shows = data["shows_layout"][at]
+                    read = read._replace(spots=data["spots"][at] * shows[:, None, None])
+                cond = net.conditions(read, shown)
                 x = noised(x0[part], raised(eps[at], self._grids[index]), t[at], self.levels)
-                found.append((index, at, net(x, t[at], **cond), x0[part]))
+                found.append(Group(index, at, net(x, t[at], **cond), x0[part], read))
         return found
 
     @property
@@ -280,10 +314,11 @@ class LatentTask:
     def evaluate(self, source: Source, n: int) -> dict[str, float]:
         """Mean squared error of the clean latent and of the noise, nothing hidden, nothing known, over all
         noise levels evenly; of the latent in three thirds of them; and of a flow's velocity, their
-        difference.
+        difference. Nats a number of the layout, where there is one.
         """
         device, levels = self.device, self.levels
         errors = {name: torch.zeros(n) for name in ("x0", "eps", "velocity")}
+        layout: list[Tensor] = []
         cells = max(h * w for h, w in self._grids)
         for start in range(0, n, ROWS):
             rows = range(start, min(n, start + ROWS))
@@ -293,15 +328,19 @@ class LatentTask:
             else:
                 t = torch.tensor([i * len(levels) // n for i in rows], device=device)
             eps = SeedBatch(list(rows), device).normal(self.config.net.channels, cells)
-            for index, at, output, x0 in self.outputs(data, t, eps):
+            for index, at, output, x0, read in self.outputs(data, t, eps):
                 noise = raised(eps[at], self._grids[index])
                 x = noised(x0, noise, t[at], levels)
                 found = predict(output.float(), x, t[at], levels, self.config.net.prediction)
                 off = found.x0 - x0, found.eps - noise, (found.eps - found.x0) - (noise - x0)
                 for table, error in zip(errors.values(), off, strict=True):
                     table[at.cpu() + start] = error.square().mean(dim=(1, 2, 3)).cpu()
+                if self.net.denoiser.layout is not None and read.context is not None:
+                    layout.append(self.net.denoiser.layout.errors(read.context, read.keep, data["spots"][at]))
         thirds = zip(("x0_low", "x0_middle", "x0_high"), errors["x0"].tensor_split(3), strict=True)
         means = {name: table.mean().item() for name, table in errors.items()}
+        if layout:
+            means["layout"] = torch.cat(layout).mean().item()
         return {**means, **{name: part.mean().item() for name, part in thirds}}
 
     def components(self) -> dict[str, Component | Shared]:
@@ -345,7 +384,7 @@ class LatentTask:
 
     def _plain(self, samples: list[Sample], device: torch.device) -> dict[str, Tensor]:
         """Examples with nothing hidden and nothing known; the captions are the same ones each time."""
-        plain = replace(self.config, drop_text=0.0, everything_masked=1.0, bpe_dropout=0.0)
+        plain = replace(self.config, drop_text=0.0, drop_layout=0.0, everything_masked=1.0, bpe_dropout=0.0)
         config, self.config = self.config, plain
         try:
             made = [self.example(s, torch.Generator().manual_seed(i)) for i, s in enumerate(samples)]

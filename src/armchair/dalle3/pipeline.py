@@ -15,8 +15,8 @@ from armchair.core.parts import Parts
 from armchair.core.rng import SeedBatch, mix
 from armchair.core.step import Preview, Step
 from armchair.dalle3.config import LatentConfig
-from armchair.dalle3.denoiser import Denoiser
-from armchair.dalle3.drawing import Read, denoise_of, read, steps_of
+from armchair.dalle3.denoiser import Denoiser, Read
+from armchair.dalle3.drawing import denoise_of, laid_out, read, steps_of
 from armchair.dalle3.parts import parts_of
 from armchair.diffusion.guidance import parse_interval
 from armchair.diffusion.masks import known_part
@@ -143,6 +143,8 @@ class Dalle3:
         found = {text: self.words(text) for text in dict.fromkeys(["", *prompts])}
         net: Denoiser = self.parts["latent"]
         words = [found[text] for text in prompts]
+        if kept is None:  # beside what is kept, what a layout says may have no room
+            words = laid_out(net, words, seeds)
         interval = parse_interval(settings["guidance_interval"])
         denoise = denoise_of(net, words, found[""], settings["guidance"], known, interval)
         rng = SeedBatch(seeds, self.device)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from armchair.core.errors import BadInput, DataError
 from armchair.core.images import FORMATS, flat, open_image
-from armchair.core.task import Caption, CaptionKind, Language, Sample
+from armchair.core.task import Caption, CaptionKind, Language, Sample, Spot
 
 PICTURES = frozenset("jpg jpeg jpe jfif png webp gif bmp tif tiff ppm avif".split())  # file name endings
 FILE_FIELDS = ("file_name", "filename", "file", "image", "image_path", "filepath", "path")
@@ -235,8 +235,9 @@ def lines(text: str) -> tuple[Caption, ...]:
 def fields(row: Mapping[str, Any], key: str) -> tuple[Caption, ...]:
     """The captions of one JSON object or table row.
 
-    The first of TEXT_FIELDS that has words: a string, an object {"text", "kind", "language"}, or a list of
-    either; the row's own "kind" and "language" hold for strings. Raises Unreadable for a wrong type.
+    The first of TEXT_FIELDS that has words: a string, an object {"text", "kind", "language", "spots"}, or a
+    list of either; the row's own "kind" and "language" hold for strings. spots: a list of [end, x, y, w, h]
+    (core.task.Spot). Raises Unreadable for a wrong type.
     """
     for name in TEXT_FIELDS:
         value = row.get(name)
@@ -268,7 +269,19 @@ def _caption(row: Mapping[str, Any], key: str) -> Caption:
     # strangers' tables use these two names for other things
     kind = cast(CaptionKind, kind if kind in get_args(CaptionKind) else "alt")
     language = cast(Language, language if language in get_args(Language) else "")
-    return Caption(" ".join(text.split()), kind, language)
+    return Caption(" ".join(text.split()), kind, language, _spots(row.get("spots"), text, key))
+
+
+def _spots(value: object, text: str, key: str) -> tuple[Spot, ...]:
+    """What stands where, its ends in the text with single spaces."""
+    rows = value if isinstance(value, list) else []
+    found: list[Spot] = []
+    for row in rows:
+        numbers = isinstance(row, list) and len(row) == 5 and all(isinstance(n, int | float) for n in row)
+        if not numbers or not 0 < row[0] <= len(text) or not all(0 <= n <= 1 for n in row[1:]):
+            raise Unreadable(key, "spots are not [end, x, y, w, h]")
+        found.append(Spot(len(" ".join(text[: int(row[0])].split())), *map(float, row[1:])))
+    return tuple(found)
 
 
 def tell(skipped: Skipped) -> str:

@@ -55,13 +55,23 @@ class Sketch(nn.Module):
         for zero in (self.distance_embedding.weight, last.weight, last.bias):
             nn.init.zeros_(zero)
 
-    def forward(self, text_seq: Tensor, tokens: Tensor, keep: Tensor) -> Tensor:
-        """text_seq (B, L, W), tokens (B, L), keep (B, L) bool: False is no token -> (B, C, S, S)"""
+    def read(self, text_seq: Tensor, tokens: Tensor, keep: Tensor) -> Tensor:
+        """text_seq (B, L, W), tokens (B, L), keep (B, L) bool: False is no token -> (B, L, W), states that
+        know of all the caption
+        """
         bias = score_bias(self.distance_embedding, keep, self.config)
         h = text_seq + self.token_projection(self.token_embedding(tokens))
         for block in self.blocks:
             h = block(h, bias)
-        keys, values = self.keys(self.norm(h)).chunk(2, dim=-1)
+        return self.norm(h)
+
+    def forward(self, text_seq: Tensor, tokens: Tensor, keep: Tensor) -> Tensor:
+        """As `read` -> (B, C, S, S)"""
+        return self.of(self.read(text_seq, tokens, keep), keep)
+
+    def of(self, h: Tensor, keep: Tensor) -> Tensor:
+        """h (B, L, W), what `read` makes of the caption, keep (B, L) -> (B, C, S, S)"""
+        keys, values = self.keys(h).chunk(2, dim=-1)
         query = self.query(self.queries).expand(len(keys), -1, -1)
         heads = (-1, min(HEAD_WIDTH, self.config.width))
         q, k, v = (part.unflatten(-1, heads).transpose(1, 2) for part in (query, keys, values))

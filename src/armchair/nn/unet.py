@@ -239,10 +239,12 @@ class UNet(nn.Module):
         context: Tensor | None = None,
         words: tuple[Words, ...] | None = None,
         keep: Tensor | None = None,
+        beside: Tensor | None = None,
     ) -> Tensor:
         """x (B, C, H, W), t (B,) -> (B, channels_out, H, W)
 
-        extra: (B, E) added to the timestep's embedding.  context: (B, L, context_width) tokens, or words:
+        extra: (B, E) added to the timestep's embedding.  beside: (B, D, h, w) added to what enters the first
+        level, of its width and size.  context: (B, L, context_width) tokens, or words:
         what `read` makes of them.  keep: (B, L) bool, False is no token; None keeps all.
         """
         if words is None:
@@ -252,6 +254,8 @@ class UNet(nn.Module):
         emb = F.silu(emb if extra is None else emb + extra)  # (B, E), activated once for all blocks
         h = F.pixel_unshuffle(x, self.config.patch) if self.config.patch > 1 else x
         h = self.stem(h.to(self.stem.weight.dtype).contiguous(memory_format=torch.channels_last))
+        if beside is not None:
+            h = h + beside.to(h)
 
         skips = [h]
         for stage in self.down:

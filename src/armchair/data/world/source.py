@@ -18,6 +18,7 @@ from armchair.core.task import Caption, CaptionKind, Language, Sample
 from armchair.data.pictures import Entry
 from armchair.data.world.art import Art, emoji_art
 from armchair.data.world.captions import caption
+from armchair.data.world.mentions import spots
 from armchair.data.world.packages import PACKAGES
 from armchair.data.world.render import render
 from armchair.data.world.scene import Scene, WorldConfig, sample_scene
@@ -78,11 +79,12 @@ class World:
 
 def captions(scene: Scene) -> tuple[Caption, ...]:
     """Alt, short and long, in English and Korean. Each depends on the scene alone, not on the others."""
-    return tuple(
-        Caption(caption(scene, kind, language, words_rng(scene.index, kind, language)), kind, language)
-        for kind in KINDS
-        for language in LANGUAGES
-    )
+    made: list[Caption] = []
+    for kind in KINDS:
+        for language in LANGUAGES:
+            text = caption(scene, kind, language, words_rng(scene.index, kind, language))
+            made.append(Caption(text, kind, language, spots(scene, text, language)))
+    return tuple(made)
 
 
 def _small(image: Image.Image) -> Image.Image:
