@@ -41,13 +41,17 @@ def test_moved_weights_say_the_same():
     states, keep = torch.randn(1, 6, latent.words.width), torch.ones(1, 6, dtype=torch.bool)
     tokens, z = torch.randint(4_000, (1, 6)), torch.randn(1, old.embed)
     x, t = torch.randn(1, latent.channels, 16, 16), torch.tensor([0.6])
-    sketch = theirs.sketched(states, tokens, keep)
-    cond = theirs.conditions(states, keep, theirs.nothing_known(1, 16, 16), sketch)
-    ours = net.conditions(states, z, torch.tensor([True]), None, keep, tokens)
+    read, spots = theirs.read(states, tokens, keep), None
+    if theirs.layout is not None:
+        spots = theirs.layout.draw(read.context, [1])
+        read = read._replace(spots=spots)
+    cond = theirs.conditions(read, theirs.nothing_known(1, 16, 16))
+    ours = net.conditions(states, z, torch.tensor([True]), None, keep, tokens, spots)
     torch.testing.assert_close(ours["known"], cond["known"])
     torch.testing.assert_close(ours["extra"], cond["extra"])
     both = torch.cat([x, ours["known"]], dim=1)
-    said = net.unet(both, 1000 * t, extra=ours["extra"], context=states, keep=keep)
+    beside = ours.get("beside")
+    said = net.unet(both, 1000 * t, extra=ours["extra"], context=states, keep=keep, beside=beside)
     torch.testing.assert_close(said[:, : latent.channels], theirs(x, t, **cond), atol=1e-4, rtol=1e-3)
     assert (said[:, latent.channels :] == 0).all()
 

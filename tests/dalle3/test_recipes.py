@@ -63,8 +63,8 @@ def test_shipped_size():
     assert (coder.task.net.channels, coder.task.net.stride) == (config.channels, config.stride)
     with Unfilled():
         sizes = [sum(p.numel() for p in network_class(c)(c).parameters()) for c in (config, coder.task.net)]
-    assert recipe.task.storage == coder.task.storage == "int8"
-    assert sum(sizes) < 15 * 2**20
+    assert (recipe.task.storage, recipe.rounding, coder.task.storage) == ("int6", "int6", "int8")
+    assert 0.75 * sizes[0] + sizes[1] < 13 * 2**20  # bytes
 
 
 def test_tiny_system_trains_whole(tmp_path: Path):

@@ -52,7 +52,7 @@ def recipe() -> Recipe:
             captions=CaptionMix(
                 kinds={"long": 0.5, "short": 0.45, "alt": 0.05}, languages={"en": 0.5, "ko": 0.5}
             ),
-            storage="int8",
+            storage="int6",
             sampling=SamplingConfig(steps=8, guidance=4.0, sampler="euler"),
         ),
         data=shipped_mix(),
@@ -63,6 +63,7 @@ def recipe() -> Recipe:
         ema=0.9985,
         clip=1.0,
         precision="bfloat16",
+        rounding="int6",
         checkpoint_every=200,
         preview_every=500,
         evaluate_every=500,

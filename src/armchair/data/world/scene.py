@@ -168,6 +168,7 @@ class WorldConfig:
     signs: float = 1 / 12  # share of scenes with a word on a board
     wide: float = 0.0  # share of scenes of 7:4
     tall: float = 0.0  # and of 4:7; the others are square, the same ones whatever the shares
+    unsaid: float = 0.0  # share of short captions that do not say how things stand to each other
     length: int = 2**31  # scenes in the source
 
     def __post_init__(self):
@@ -177,7 +178,7 @@ class WorldConfig:
             raise BadInput(f"concepts {self.concepts} is outside 1..{len(load_concepts())}")
         if self.split not in SPLITS:
             raise BadInput(f"split {self.split!r} is neither train nor test.{nearest(self.split, SPLITS)}")
-        for name in ("single", "verbs", "natural", "plain", "signs", "wide", "tall"):
+        for name in ("single", "verbs", "natural", "plain", "signs", "wide", "tall", "unsaid"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"{name} {getattr(self, name)} is outside 0..1")
         if self.wide + self.tall > 1:
@@ -231,6 +232,7 @@ def shipped_mix() -> WorldConfig:
         natural=0.65,
         plain=0.75,
         signs=0.02,
+        unsaid=0.4,
         styles={"glossy": 0.5, "soft": 0.15, "flat": 0.15, "line": 0.05, "sticker": 0.15},
     )
 

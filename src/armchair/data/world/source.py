@@ -21,7 +21,7 @@ from armchair.data.world.captions import caption
 from armchair.data.world.mentions import spots
 from armchair.data.world.packages import PACKAGES
 from armchair.data.world.render import render
-from armchair.data.world.scene import Scene, WorldConfig, sample_scene
+from armchair.data.world.scene import Dice, Scene, WorldConfig, sample_scene
 
 KINDS: tuple[CaptionKind, ...] = ("alt", "short", "long")
 LANGUAGES: tuple[Language, ...] = ("en", "ko")
@@ -47,12 +47,12 @@ class World:
         Raises IndexError outside the source, DataError when the drawings cannot be had.
         """
         scene = self.scene(index)
-        return Sample(key=str(index), image=self.picture(scene), captions=captions(scene), truth=scene)
+        return Sample(key=str(index), image=self.picture(scene), captions=captions(scene, self.config.unsaid), truth=scene)
 
     def peek(self, index: int) -> Entry:
         """Key, captions and size of a scene that is not drawn."""
         scene = self.scene(index)
-        return Entry(str(index), captions(scene), lambda: scene.sides(self.config.size))
+        return Entry(str(index), captions(scene, self.config.unsaid), lambda: scene.sides(self.config.size))
 
     @property
     def art(self) -> Art:
@@ -77,12 +77,18 @@ class World:
         }
 
 
-def captions(scene: Scene) -> tuple[Caption, ...]:
-    """Alt, short and long, in English and Korean. Each depends on the scene alone, not on the others."""
+def captions(scene: Scene, unsaid: float = 0.0) -> tuple[Caption, ...]:
+    """Alt, short and long, in English and Korean. Each depends on the scene alone, not on the others.
+
+    unsaid: share of the short ones that name the things and do not say how they stand to each other.
+    """
     made: list[Caption] = []
     for kind in KINDS:
         for language in LANGUAGES:
-            text = caption(scene, kind, language, words_rng(scene.index, kind, language))
+            told = scene
+            if kind == "short" and Dice("unsaid", scene.index, language).chance(unsaid):
+                told = replace(scene, relations=())
+            text = caption(told, kind, language, words_rng(scene.index, kind, language))
             made.append(Caption(text, kind, language, spots(scene, text, language)))
     return tuple(made)
 
@@ -134,7 +140,7 @@ def write_world(
                 image = Image.fromarray(world.picture(scene))
                 name = f"{index:08d}.png"
                 image.save(folder / name)
-                said = [asdict(c) for c in captions(scene) if c.kind in kinds]
+                said = [asdict(c) for c in captions(scene, world.config.unsaid) if c.kind in kinds]
                 row = {"file_name": name, "captions": said, "scene": scene.to_json()}
                 lines.write(json.dumps(row, ensure_ascii=False) + "\n")
                 if preview and len(shown) < PREVIEW:
