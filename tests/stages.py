@@ -12,6 +12,7 @@ import torch
 from armchair.core.bundle import Bundle, save_bundle
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Caption, Sample, Source, Spot
+from armchair.nn.layout import LayoutPrior
 
 WORDS = "red green blue big small round dog cat house tree".split()
 
@@ -57,6 +58,15 @@ class Placed:
 
     def describe(self) -> dict[str, Any]:
         return self.source.describe()
+
+
+def outspoken(prior: LayoutPrior) -> None:
+    """Let an untrained prior point to words: each is likelier than none."""
+    with torch.no_grad():
+        prior.pointer.weight.zero_()
+        prior.pointer.bias.fill_(1.0)
+        prior.keys.bias.fill_(1.0)
+        prior.end.fill_(-1.0)
 
 
 def wake(net: torch.nn.Module, std: float = 0.1) -> None:

@@ -11,12 +11,13 @@ import torch
 from armchair.core.bundle import Bundle
 from armchair.core.rng import SeedBatch
 from armchair.dalle2.config import DecoderConfig
+from armchair.dalle2.decoder import Decoder
 from armchair.dalle2.decoder_task import DecoderTask, DecoderTaskConfig
 from armchair.dalle2.pipeline import Dalle2
 from armchair.nn.layout import LayoutConfig
 from tests.dalle2.test_cells import NET
 from tests.dalle2.tiny import Pictures, decoder_task, picture, saved
-from tests.stages import Placed, batch
+from tests.stages import Placed, batch, outspoken
 
 LAYOUT = LayoutConfig(width=16, depth=1, heads=2, most=3, bins=8, hidden=6, octaves=2)
 WITH = replace(NET, layout=LAYOUT)
@@ -60,8 +61,10 @@ def test_each_picture_has_its_layout(tmp_path: Path):
     """The seed says where things stand, whatever is drawn beside; what is drawn of an embedding, and what is
     inpainted, has none.
     """
-    clip = saved(tmp_path / "whole", laid(tmp_path))
-    pipeline = Dalle2.from_bundle(clip, torch.device("cpu"), torch.float32)
+    task = laid(tmp_path)
+    assert isinstance(task.net, Decoder) and task.net.layout is not None
+    outspoken(task.net.layout.prior)
+    pipeline = Dalle2.from_bundle(saved(tmp_path / "whole", task), torch.device("cpu"), torch.float32)
     net = pipeline.parts["decoder"]
     options = {"prior": "none", "steps": 2}
 

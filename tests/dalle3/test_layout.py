@@ -16,7 +16,7 @@ from armchair.dalle3.pipeline import Dalle3
 from armchair.nn.layout import LayoutConfig
 from armchair.nn.sketch import SketchConfig
 from tests.dalle3.latents import Pictures, latent_config, latent_task, saved
-from tests.stages import Placed, batch
+from tests.stages import Placed, batch, outspoken
 
 SKETCH = SketchConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4, side=2)
 LAYOUT = LayoutConfig(width=16, depth=1, heads=2, most=3, bins=8, hidden=6, octaves=2)
@@ -79,6 +79,9 @@ def test_everything_learns_but_the_sketch(tmp_path: Path):
 def test_each_picture_has_its_layout(tmp_path: Path):
     """The seed says where things stand, whatever is drawn beside; a picture that is inpainted has none."""
     task = laid(tmp_path / "task")
+    layout = task.net.denoiser.layout
+    assert layout is not None
+    outspoken(layout.prior)
     pipeline = task._pipeline()
     assert isinstance(pipeline, Dalle3)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from armchair.core.task import Spot
-from armchair.nn.layout import NOWHERE, NUMBERS, Laid, LayoutConfig, LayoutPrior, spots_tensor
+from armchair.nn.layout import NOWHERE, NUMBERS, Laid, Layout, LayoutConfig, LayoutPrior, spots_tensor
 
 SMALL = LayoutConfig(width=12, depth=2, heads=3, most=3, bins=8, hidden=6, octaves=2)
 
@@ -91,15 +93,43 @@ def test_prior_does_not_read_what_is_no_token():
     assert not torch.allclose(net(context, keep, truth[[0, 0]])[1:], alone)
 
 
-def test_prior_draws_by_its_own_shares():
-    """How often each first place is drawn is what `forward` counts for it."""
+def test_boxes_are_drawn_by_their_shares_and_words_are_not():
+    """How often a first bin is drawn is what `forward` counts for it; the word is the likeliest, always."""
     net = woken(LayoutPrior(SMALL, 10))
     assert isinstance(net, LayoutPrior)
+    net.end.data -= 10 * net.pointer(torch.zeros(12)).detach()  # surely some word
+    context = torch.randn(1, 4, 10)
+    drawn = net.draw(context[0], torch.rand(4000, NUMBERS * SMALL.most))[:, 0]
+    place = int(drawn[0, 0])
+    assert place != NOWHERE and (drawn[:, 0] == place).all()
+
+    counted = torch.tensor([float((drawn[:, 1] == x).float().mean()) for x in range(SMALL.bins)])
+    torch.testing.assert_close(counted, _first(net, context, place), atol=0.03, rtol=0)
+
+
+def test_the_likeliest_candidate_is_taken():
+    """Of so many drawn with the seed's numbers; a seed's layout does not depend on the others."""
+    torch.manual_seed(0)
     context, keep = torch.randn(1, 4, 10), torch.ones(1, 4, dtype=torch.bool)
-    drawn = net.draw(context[0], torch.rand(4000, NUMBERS * SMALL.most))[:, 0, 0]
-    counted = net(context, keep, SMALL.nothing(1)).neg().exp()  # of no spots at all
-    assert abs(float((drawn == NOWHERE).float().mean()) - float(counted.detach())) < 0.03
-    assert len(drawn.unique()) > 2
+    nats = []
+    for candidates in (1, 8):
+        net = Layout(replace(SMALL, candidates=candidates), 10, 20, 2)
+        woken(net.prior)
+        made = net.draw(context, range(30))
+        assert torch.equal(made[7:9], net.draw(context, [7, 8]))
+        count = NUMBERS * (made[..., 0] != NOWHERE).sum(dim=1) + 1
+        nats.append(net.prior(context.expand(30, -1, -1), keep.expand(30, -1), made).detach() * count)
+    assert nats[1].mean() < nats[0].mean() - 0.5
+
+
+def _first(net: LayoutPrior, context: Tensor, place: int) -> Tensor:
+    """(bins,) the shares of x after a place, worked out step by step"""
+    x = (context.new_zeros(1, SMALL.width) + net.position_embedding[0])[:, None]
+    after = (net.place_projection(context[:, place - 1]) + net.position_embedding[1])[:, None]
+    h = torch.cat([x, after], dim=1)
+    for block in net.blocks:
+        h, _ = block(h, block.context(context))
+    return net.numbers(net.norm(h))[0, 1].unflatten(0, (4, -1))[0].softmax(dim=0).detach()
 
 
 @pytest.mark.parametrize(
@@ -108,9 +138,11 @@ def test_prior_draws_by_its_own_shares():
         ({"width": 10}, "no multiple of layout.heads"),
         ({"most": 0}, "layout.most 0 is at least 1"),
         ({"bins": 1}, "layout.bins 1 at least 2"),
+        ({"candidates": 0}, "layout.candidates 0 is at least 1"),
+        ({"temperature": 0.0}, "layout.temperature above 0"),
     ],
 )
-def test_sizes_that_do_not_fit(changes: dict[str, int], words: str):
+def test_sizes_that_do_not_fit(changes: dict[str, float], words: str):
     """Said with the numbers."""
     with pytest.raises(ValueError, match=words):
         LayoutConfig(**{"width": 12, "heads": 3, **changes})

@@ -37,13 +37,18 @@ class LayoutConfig:
     bins: int = 32  # of each of x, y, w and h
     hidden: int = 96  # numbers of a cell of a thing, before they are added up
     octaves: int = 3  # of a cell's coordinates in its thing's box
-    temperature: float = 1.0  # that layouts are drawn at
+    temperature: float = 1.0  # that boxes are drawn at; which words have one is not left to chance
+    candidates: int = 4  # layouts that are drawn for a picture; the likeliest is taken
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"layout.width {self.width} is no multiple of layout.heads {self.heads}")
         if self.most < 1 or self.bins < 2:
             raise ValueError(f"layout.most {self.most} is at least 1, and layout.bins {self.bins} at least 2")
+        if self.candidates < 1 or self.temperature <= 0:
+            raise ValueError(
+                f"layout.candidates {self.candidates} is at least 1, and layout.temperature above 0"
+            )
 
     def nothing(self, rows: int) -> Tensor:
         """(rows, M, 5) int64, no spots"""
@@ -91,10 +96,21 @@ class Layout(nn.Module):
         cells = self.laid(torch.cat([text_seq, context], dim=2), spots, height, width)
         return F.pixel_unshuffle(cells, self.patch)
 
+    @torch.no_grad()
     def draw(self, context: Tensor, seeds: Sequence[int]) -> Tensor:
         """context (1, L, W) of one caption -> spots (B, M, 5), a seed each"""
-        rng = SeedBatch([mix(seed, "layout") for seed in seeds], context.device)
-        return self.prior.draw(context[0], rng.uniform(NUMBERS * self.config.most))
+        count, rng = (
+            self.config.candidates,
+            SeedBatch([mix(seed, "layout") for seed in seeds], context.device),
+        )
+        uniform = rng.uniform(count, NUMBERS * self.config.most)  # (B, K, 5 M)
+        made = self.prior.draw(context[0], uniform.flatten(0, 1))  # (B K, M, 5)
+        words = context.expand(len(made), -1, -1)
+        keep = torch.ones(words.shape[:2], dtype=torch.bool, device=words.device)
+        numbers = NUMBERS * (made[..., 0] != NOWHERE).sum(dim=1) + 1
+        nats = (self.prior(words, keep, made) * numbers).unflatten(0, (-1, count))  # (B, K)
+        rows = torch.arange(len(seeds), device=words.device)
+        return made.unflatten(0, (-1, count))[rows, nats.argmin(dim=1)]
 
     def errors(self, context: Tensor, keep: Tensor, spots: Tensor) -> Tensor:
         """(B,) nats a number, as the prior's; 0 where no spot is known"""
@@ -224,8 +240,11 @@ class LayoutPrior(nn.Module):
                 logits = self._places(x, words, keep)[:, 0]
             else:
                 logits = self.numbers(x)[:, 0].unflatten(1, (NUMBERS - 1, -1))[:, kind - 1]
-            share = (logits.float() / config.temperature).softmax(dim=1).cumsum(dim=1)
-            number = (share < uniform[:, i : i + 1]).sum(dim=1).clamp(max=logits.shape[1] - 1)
+            if kind == 0:  # the caption says it
+                number = logits.argmax(dim=1)
+            else:
+                share = (logits.float() / config.temperature).softmax(dim=1).cumsum(dim=1)
+                number = (share < uniform[:, i : i + 1]).sum(dim=1).clamp(max=logits.shape[1] - 1)
             if kind == 0:
                 open_ = open_ & (number != NOWHERE)
                 if not bool(open_.any()):

@@ -47,7 +47,12 @@ class World:
         Raises IndexError outside the source, DataError when the drawings cannot be had.
         """
         scene = self.scene(index)
-        return Sample(key=str(index), image=self.picture(scene), captions=captions(scene, self.config.unsaid), truth=scene)
+        return Sample(
+            key=str(index),
+            image=self.picture(scene),
+            captions=captions(scene, self.config.unsaid),
+            truth=scene,
+        )
 
     def peek(self, index: int) -> Entry:
         """Key, captions and size of a scene that is not drawn."""
