@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
 from armchair.dalle3.config import LatentConfig
-from armchair.dalle3.latent_task import LatentTask
+from armchair.dalle3.latent_task import LatentTask, LatentTaskConfig
 from armchair.dalle3.pipeline import Dalle3
 from armchair.nn.layout import LayoutConfig
 from armchair.nn.sketch import SketchConfig
@@ -113,3 +114,5 @@ def test_configs_that_do_not_fit():
         replace(latent_config(), layout=LAYOUT)
     with pytest.raises(ValueError, match="multiple of 9 channels"):
         config(patch=3)
+    with pytest.raises(BadInput, match="bpe_dropout=0.1: 0 is needed"):
+        LatentTaskConfig(net=config(), bpe_dropout=0.1)

@@ -30,7 +30,7 @@ from armchair.diffusion.drawing import Sampler
 from armchair.diffusion.loss import noised, simple, vlb
 from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict, split
-from armchair.nn.layout import Layout, spots_tensor
+from armchair.nn.layout import Layout, check_dropout, spots_tensor
 from armchair.nn.sketch_learning import check_sketch
 from armchair.text.places import placed
 
@@ -96,6 +96,7 @@ class DecoderTaskConfig:
         if self.v_weight is not None and (self.net.prediction != "x0" or self.v_weight < 1):
             raise BadInput(f"task.v_weight={self.v_weight}: 1 or more, and task.net.prediction=x0, is needed")
         check_sketch(self.sketch_alone, getattr(self.net, "sketch", None))
+        check_dropout(getattr(self.net, "layout", None), self.bpe_dropout)
         if isinstance(self.net, ClipDecoderConfig):
             for name, wanted, why in (
                 ("everything_masked", 1, "does not inpaint"),

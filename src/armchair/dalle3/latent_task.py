@@ -28,7 +28,7 @@ from armchair.diffusion.flow import Flow
 from armchair.diffusion.loss import noised, simple
 from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict
-from armchair.nn.layout import spots_tensor
+from armchair.nn.layout import check_dropout, spots_tensor
 from armchair.nn.sketch_learning import check_sketch
 from armchair.text.places import placed
 from armchair.text.tokenizer import load_tokenizer
@@ -83,6 +83,7 @@ class LatentTaskConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
         check_sketch(self.sketch_alone, self.net.sketch)
+        check_dropout(self.net.layout, self.bpe_dropout)
 
     def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> LatentTask:
         """using: `autoencoder` and `text` (needed); `text_encoder`: one that stands frozen, its tokenizer

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch, mix
 from armchair.core.task import Spot
 from armchair.nn.cross import KeyedBlock
@@ -65,6 +66,12 @@ def check_layout(layout: LayoutConfig | None, sketch: object | None, width: int,
         raise ValueError("a layout is drawn from what a sketch reads, and sketch is null")
     if width % patch**2:
         raise ValueError(f"a layout needs levels[0] of a multiple of {patch**2} channels, cells of a square")
+
+
+def check_dropout(layout: LayoutConfig | None, bpe_dropout: float) -> None:
+    """Raises BadInput where captions would be cut into other tokens than those that a layout points to."""
+    if layout is not None and bpe_dropout > 0:
+        raise BadInput(f"task.bpe_dropout={bpe_dropout}: 0 is needed, since a layout points to tokens")
 
 
 def spots_tensor(spots: Sequence[tuple[int, Spot]], config: LayoutConfig) -> Tensor:
