@@ -14,7 +14,6 @@ from armchair.dalle2.config import CellsConfig, DecoderConfig
 from armchair.dalle2.decoder_task import DecoderTaskConfig, SamplingConfig
 from armchair.data.captions import CaptionMix
 from armchair.data.world.scene import shipped_mix
-from armchair.nn.layout import LayoutConfig
 from armchair.nn.sketch import SketchConfig
 from armchair.nn.unet import LevelSpec
 from armchair.train import OptimConfig, Recipe, ScheduleConfig
@@ -30,7 +29,6 @@ def recipe() -> Recipe:
                 text_width=192,
                 vocab=4_098,
                 sketch=SketchConfig(width=192, depth=2, heads=3, head_width=64, hidden=384, side=4),
-                layout=LayoutConfig(),
                 pooled=True,
                 levels=(
                     LevelSpec(width=160, depth=1, attention="keys"),
