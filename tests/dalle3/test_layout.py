@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from armchair.core.bundle import Bundle
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
 from armchair.dalle3.config import LatentConfig
@@ -106,6 +107,18 @@ def test_each_picture_has_its_layout(tmp_path: Path):
         *_, last = pipeline.inpaint(image.crop((0, 0, 32, 32)), keep, "a red dog", [3], "32x32", steps=2)
         pictures.append(last.images)
     assert torch.equal(*pictures)
+
+
+def test_half_precision(tmp_path: Path):
+    """All that the shipped model has, drawn in bfloat16: nearly the same picture."""
+    net = config(places=2, qk_norm=True)
+    folder = saved(tmp_path / "whole", latent_task(tmp_path, source=PLACED, net=net)).folder
+    drawn = []
+    for dtype in (torch.float32, torch.bfloat16):
+        pipeline = Dalle3.from_bundle(Bundle.open(folder), torch.device("cpu"), dtype)
+        *_, last = pipeline.stream("a red dog", [1], "32x32", steps=2)
+        drawn.append(last.images.float())
+    assert (drawn[0] - drawn[1]).abs().mean() < 0.02
 
 
 def test_configs_that_do_not_fit():

@@ -9,6 +9,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from armchair.nn.attention import attend
 from armchair.nn.norm import GroupNorm
@@ -200,4 +201,7 @@ class KeyedBlock(nn.Module):
 
 def normed(x: Tensor, norm: nn.Module, like: Tensor) -> Tensor:
     """Queries or keys after their norm, if they have one: in fp32 under autocast too, then as `like`."""
-    return x if isinstance(norm, nn.Identity) else norm(x.float()).to(like.dtype)
+    if not isinstance(norm, nn.RMSNorm):
+        return x
+    assert norm.weight is not None
+    return F.rms_norm(x.float(), norm.normalized_shape, norm.weight.float(), norm.eps).to(like.dtype)

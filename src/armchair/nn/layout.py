@@ -106,10 +106,8 @@ class Layout(nn.Module):
     @torch.no_grad()
     def draw(self, context: Tensor, seeds: Sequence[int]) -> Tensor:
         """context (1, L, W) of one caption -> spots (B, M, 5), a seed each"""
-        count, rng = (
-            self.config.candidates,
-            SeedBatch([mix(seed, "layout") for seed in seeds], context.device),
-        )
+        count = self.config.candidates
+        rng = SeedBatch([mix(seed, "layout") for seed in seeds], context.device)
         uniform = rng.uniform(count, NUMBERS * self.config.most)  # (B, K, 5 M)
         made = self.prior.draw(context[0], uniform.flatten(0, 1))  # (B K, M, 5)
         words = context.expand(len(made), -1, -1)
@@ -148,7 +146,8 @@ class Laid(nn.Module):
         words = self.word(text_seq[which, places - 1])  # (N, H)
         down, covers_down = self._axis(box[:, 1], box[:, 3], height)
         across, covers_across = self._axis(box[:, 0], box[:, 2], width)
-        down, across = self.rows(down) + words[:, None], self.columns(across)  # (N, h, H), (N, w, H)
+        down = self.rows(down.to(words)) + words[:, None]  # (N, h, H)
+        across = self.columns(across.to(words))  # (N, w, H)
         inside = F.gelu(down[:, :, None] + across[:, None])  # (N, h, w, H)
         inside = inside * (covers_down[:, :, None] * covers_across[:, None])[..., None].to(inside)
         cells = inside.new_zeros(len(spots), height, width, self.config.hidden)

@@ -151,7 +151,7 @@ class Places(nn.Module):
         both = torch.cat(
             [rows[:, None].expand(-1, len(columns), -1), columns.expand(len(rows), -1, -1)], dim=2
         )
-        return x + self.projection(both).permute(2, 0, 1).to(x.dtype)
+        return x + self.projection(both.to(self.projection.weight)).permute(2, 0, 1).to(x.dtype)
 
 
 def block_of(
