@@ -30,7 +30,7 @@ from armchair.diffusion.drawing import Sampler
 from armchair.diffusion.loss import noised, simple, vlb
 from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict, split
-from armchair.nn.layout import Layout, check_dropout, spots_tensor
+from armchair.nn.layout import Layout, check_dropout, example_of
 from armchair.nn.sketch_learning import check_sketch
 from armchair.text.places import placed
 
@@ -194,29 +194,23 @@ class DecoderTask(Stage):
         keep = random_keep(self.side, self.side, generator)
         if nothing < config.everything_masked:
             keep = torch.zeros_like(keep)
-        shows = self._lays_out and float(torch.rand((), generator=generator)) >= config.drop_layout
         return {
-            **self._layout(None if hide_text < config.drop_text else caption, shows),
+            **self._layout(None if hide_text < config.drop_text else caption, config.drop_layout, generator),
             "image": pixels_of(sample, self.side),
             "tokens": self.tokens([] if hide_text < config.drop_text else ids),
             "keep": keep,
             "has_image": torch.tensor(hide_image >= config.drop_image),
         }
 
-    @property
-    def _lays_out(self) -> bool:
-        return isinstance(self.net, Decoder) and self.net.layout is not None
-
-    def _layout(self, caption: Caption | None, shows: bool) -> dict[str, Tensor]:
-        """What an example says of the layout, where there is one. caption: None is hidden"""
+    def _layout(self, caption: Caption | None, drop: float, generator: torch.Generator) -> dict[str, Tensor]:
+        """What an example says of the layout, where there is one. caption: None is hidden; drop: share of
+        layouts that are not shown
+        """
         if not isinstance(self.net, Decoder) or self.net.layout is None:
             return {}
         end = self.embedder.config.text.length - 1
         spots = [] if caption is None else placed(caption, self.embedder.bpe.encode, 1, end)
-        return {
-            "spots": spots_tensor(spots, self.net.layout.config),
-            "shows_layout": torch.tensor(shows),
-        }
+        return example_of(spots, self.net.layout.config, drop, generator)
 
     def tokens(self, ids: Sequence[int]) -> Tensor:
         """BPE ids -> (L,) int64 as the decoder reads a caption; of no ids: as it reads a hidden one"""
@@ -366,7 +360,7 @@ class DecoderTask(Stage):
             for i, sample in enumerate(samples)
         ]
         tokens = [self.tokens(self.embedder.bpe.encode(caption.text)) for caption in captions]
-        layouts, count = [self._layout(caption, True) for caption in captions], len(samples)
+        layouts, count = [self._layout(caption, 0.0, torch.Generator()) for caption in captions], len(samples)
         return {
             **{name: torch.stack([one[name] for one in layouts]).to(device) for name in layouts[0]},
             "image": torch.stack([pixels_of(sample, self.side) for sample in samples]).to(device),

@@ -28,7 +28,7 @@ from armchair.diffusion.flow import Flow
 from armchair.diffusion.loss import noised, simple
 from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict
-from armchair.nn.layout import check_dropout, spots_tensor
+from armchair.nn.layout import check_dropout, example_of
 from armchair.nn.sketch_learning import check_sketch
 from armchair.text.places import placed
 from armchair.text.tokenizer import load_tokenizer
@@ -203,9 +203,7 @@ class LatentTask:
             words, hidden = config.net.words, hide_text < config.drop_text
             first = 0 if isinstance(words, T5Config) else 1  # a token that begins every caption
             spots = [] if hidden else placed(caption, self.bpe.encode, first, words.length - 1)
-            layout["spots"] = spots_tensor(spots, config.net.layout)
-            shows = float(torch.rand((), generator=generator)) >= config.drop_layout
-            layout["shows_layout"] = torch.tensor(shows)
+            layout = example_of(spots, config.net.layout, config.drop_layout, generator)
         return {
             **layout,
             "image": laid_flat(picture(sample.image, self._pictures[which]), self._pictures),

@@ -85,6 +85,18 @@ def spots_tensor(spots: Sequence[tuple[int, Spot]], config: LayoutConfig) -> Ten
     return rows
 
 
+def example_of(
+    spots: Sequence[tuple[int, Spot]], config: LayoutConfig, drop: float, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """What a training example says of its layout: spots (M, 5), and shows_layout () bool, False in the share
+    `drop` of examples, whose spots the prior alone learns from
+    """
+    return {
+        "spots": spots_tensor(spots, config),
+        "shows_layout": torch.rand((), generator=generator) >= drop,
+    }
+
+
 class Layout(nn.Module):
     """The prior, and what lays its spots on the cells of a U-Net."""
 
@@ -162,9 +174,8 @@ class Laid(nn.Module):
         pitch = 2.0 ** torch.arange(self.config.octaves, device=middle.device) * (torch.pi / 2)
         angle = (off / half).clamp(-1, 1)[..., None] * pitch
         size = extent[:, None, None].expand(-1, cells, 1)
-        return torch.cat([angle.sin(), angle.cos(), size], dim=2), ((half - off.abs()) * cells + 0.5).clamp(
-            0, 1
-        )
+        covers = ((half - off.abs()) * cells + 0.5).clamp(0, 1)
+        return torch.cat([angle.sin(), angle.cos(), size], dim=2), covers
 
 
 class LayoutPrior(nn.Module):
@@ -197,12 +208,8 @@ class LayoutPrior(nn.Module):
         given = int((spots[..., 0] != NOWHERE).sum(dim=1).max())
         count = min(NUMBERS * given + 1, NUMBERS * self.config.most)  # and the place that ends them
         row = spots.flatten(1)[:, :count]
-        inputs = (
-            torch.stack([self._input(context, row[:, i], i) for i in range(count - 1)], dim=1)
-            if count > 1
-            else context.new_zeros(len(row), 0, self.config.width)
-        )
-        h = torch.cat([inputs.new_zeros(len(row), 1, self.config.width), inputs], dim=1)
+        inputs = [self._input(context, row[:, i], i) for i in range(count - 1)]
+        h = torch.stack([context.new_zeros(len(row), self.config.width), *inputs], dim=1)
         h = h + self.position_embedding[:count]
         causal = torch.ones(count, count, dtype=torch.bool, device=h.device).tril()
         mask = torch.cat(
@@ -219,9 +226,8 @@ class LayoutPrior(nn.Module):
         error[:, points] = F.cross_entropy(logits.transpose(1, 2), row[:, points], reduction="none")
         logits = self.numbers(h[:, ~points]).unflatten(2, (NUMBERS - 1, -1)).float()  # (B, S', 4, bins)
         kind = (at[~points] % NUMBERS - 1)[None, :, None, None].expand(len(row), -1, 1, self.config.bins)
-        if kind.shape[1]:
-            chosen = logits.gather(2, kind).squeeze(2)  # (B, S', bins)
-            error[:, ~points] = F.cross_entropy(chosen.transpose(1, 2), row[:, ~points], reduction="none")
+        chosen = logits.gather(2, kind).squeeze(2)  # (B, S', bins)
+        error[:, ~points] = F.cross_entropy(chosen.transpose(1, 2), row[:, ~points], reduction="none")
         ends = NUMBERS * (spots[..., 0] != NOWHERE).sum(dim=1)  # (B,) the number that ends them
         counts = at <= ends[:, None]
         return (error * counts).sum(dim=1) / counts.sum(dim=1)
@@ -242,19 +248,15 @@ class LayoutPrior(nn.Module):
             for n, block in enumerate(self.blocks):
                 x, before[n] = block(x, before[n])
             x = self.norm(x)
-            if kind == 0:
-                logits = self._places(x, words, keep)[:, 0]
-            else:
-                logits = self.numbers(x)[:, 0].unflatten(1, (NUMBERS - 1, -1))[:, kind - 1]
             if kind == 0:  # the caption says it
-                number = logits.argmax(dim=1)
-            else:
-                share = (logits.float() / config.temperature).softmax(dim=1).cumsum(dim=1)
-                number = (share < uniform[:, i : i + 1]).sum(dim=1).clamp(max=logits.shape[1] - 1)
-            if kind == 0:
+                number = self._places(x, words, keep)[:, 0].argmax(dim=1)
                 open_ = open_ & (number != NOWHERE)
                 if not bool(open_.any()):
                     break
+            else:
+                logits = self.numbers(x)[:, 0].unflatten(1, (NUMBERS - 1, -1))[:, kind - 1]
+                share = (logits.float() / config.temperature).softmax(dim=1).cumsum(dim=1)
+                number = (share < uniform[:, i : i + 1]).sum(dim=1).clamp(max=config.bins - 1)
             found[:, i] = number * open_
             h = self._input(words, found[:, i], i)
         return found.unflatten(1, (config.most, NUMBERS))
