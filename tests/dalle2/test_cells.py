@@ -132,9 +132,8 @@ def test_it_learns_and_draws_from_its_bundle(tmp_path: Path):
     assert (net.config.unet.channels_in, net.config.unet.channels_out) == (7, 6)
     made = batch(task, [0, 1, 2, 3])
     z = task.embedder.image_emb(made.data["image"])
-    output, x0, _ = task.outputs(
-        made.data, torch.tensor([0, 30, 60, 99]), SeedBatch(range(4)).normal(3, 16, 16), z
-    )
+    read, t = task.read(made.data["tokens"]), torch.tensor([0, 30, 60, 99])
+    output, x0, _ = task.outputs(made.data, read, t, SeedBatch(range(4)).normal(3, 16, 16), z)
     assert output.shape == (4, 6, 16, 16) and x0.shape == (4, 3, 16, 16)
     found = losses(task, made, updates=30, lr=3e-3)
     assert found[-1] < 0.8 * found[0]
@@ -157,6 +156,24 @@ def test_it_learns_and_draws_from_its_bundle(tmp_path: Path):
         drawn.append(last.images)
     torch.testing.assert_close(*drawn)
     assert drawn[0].std() > 0
+
+
+def test_pixels_of_a_share(tmp_path: Path):
+    """The first rows' pixels stand for all, and count as much as all; every row's cells are learned from."""
+    task = task_of(tmp_path)
+    made, seeds = batch(task, [0, 1, 2, 3]), SeedBatch(range(4))
+    half = replace(made, data={name: part[:2] for name, part in made.data.items()}, totals={"samples": 2.0})
+    whole, few = task.loss(made, seeds)[1], task.loss(half, SeedBatch(range(2)))[1]
+    task.config = replace(task.config, pixels_share=0.5)
+    loss, logged = task.loss(made, SeedBatch(range(4)))
+    torch.testing.assert_close(logged["cells"], whole["cells"])
+    torch.testing.assert_close(
+        {name: logged[name] for name in ("simple", "vlb")}, {name: few[name] for name in ("simple", "vlb")}
+    )
+    loss.backward()
+    assert all(p.grad is not None for p in task.net.parameters() if p.requires_grad)
+    with pytest.raises(BadInput, match="task.pixels_share=0.5: 1 is needed, task.net.cells is null"):
+        DecoderTaskConfig(pixels_share=0.5)
 
 
 def test_its_sketch_is_of_cells(tmp_path: Path):
@@ -210,10 +227,11 @@ def test_a_share_of_the_embedding():
     )
     z = torch.nn.functional.normalize(torch.randn(1, 12), dim=-1)
     with torch.no_grad():
+        context = net.sketch.read(states, tokens, keep)
         made = [
-            net.conditions(states, z, share, None, keep, tokens)["extra"]
+            net.conditions(states, z, share, None, keep, context)["extra"]
             for share in (torch.tensor([False]), torch.tensor([0.5]), torch.tensor([True]))
         ]
-        whole = net.conditions(states, z, torch.tensor([1.0]), None, keep, tokens)["extra"]
+        whole = net.conditions(states, z, torch.tensor([1.0]), None, keep, context)["extra"]
     torch.testing.assert_close(made[1], (made[0] + made[2]) / 2)
     assert torch.equal(made[2], whole) and not torch.allclose(made[0], made[2])

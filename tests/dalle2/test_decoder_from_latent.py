@@ -46,7 +46,7 @@ def test_moved_weights_say_the_same():
         spots = theirs.layout.draw(read.context, [1])
         read = read._replace(spots=spots)
     cond = theirs.conditions(read, theirs.nothing_known(1, 16, 16))
-    ours = net.conditions(states, z, torch.tensor([True]), None, keep, tokens, spots)
+    ours = net.conditions(states, z, torch.tensor([True]), None, keep, read.context, spots)
     torch.testing.assert_close(ours["known"], cond["known"])
     torch.testing.assert_close(ours["extra"], cond["extra"])
     both = torch.cat([x, ours["known"]], dim=1)

@@ -61,7 +61,8 @@ def test_weights_of_noise_levels(tmp_path: Path):
     rng = SeedBatch(range(4))
     t, eps = (rng.uniform() * 100).long(), rng.normal(3, 16, 16)
     with torch.no_grad():
-        output, x0, _ = task.outputs(made.data, t, eps, task.embedder.image_emb(made.data["image"]))
+        z = task.embedder.image_emb(made.data["image"])
+        output, x0, _ = task.outputs(made.data, None, t, eps, z)
     weight = (1 / (1 - task.schedule.alpha_bar[t])).clamp(max=5)
     errors = (output - x0).square().mean(dim=(1, 2, 3))
     torch.testing.assert_close(loss.detach(), (weight.float() * errors).mean())
@@ -114,10 +115,10 @@ def test_evaluation_knows_the_truth(tmp_path: Path, kind: Kind, monkeypatch: pyt
     seen = {}
     outputs = task.outputs
 
-    def perfect(data, t, eps, z):
+    def perfect(data, read, t, eps, z):
         from armchair.diffusion.loss import target
 
-        _, x0, _ = outputs(data, t, eps, z)
+        _, x0, _ = outputs(data, read, t, eps, z)
         return target(x0, eps, t, task.schedule, kind), x0, None
 
     with torch.no_grad():

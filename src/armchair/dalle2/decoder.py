@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from armchair.dalle2.caption import CaptionEncoder
-from armchair.dalle2.cells import Cells
+from armchair.dalle2.cells import Cells, Seen
 from armchair.dalle2.config import DecoderConfig
 from armchair.dalle2.scale import Standardise
 from armchair.diffusion.flow import TIMES
@@ -65,12 +65,12 @@ class Decoder(nn.Module):
         has_image: Tensor,
         known: Tensor | None = None,
         keep: Tensor | None = None,
-        tokens: Tensor | None = None,
+        context: Tensor | None = None,
         spots: Tensor | None = None,
     ) -> Conditions:
         """words: tokens (B, L), or states of CLIP's text tower (B, L, W) and keep (B, L) bool: False is none
         image_emb (B, Z) unit vectors, has_image (B,) bool: False hides the embedding; or shares in 0..1
-        tokens: CLIP's (B, L), which a sketch reads beside the states
+        context: (B, L, W) what the sketch makes of the states, see `Sketch.read`; needed where there is one
         spots: (B, M, 5) what stands where; None: nobody says
 
         known: as in Conditions; None: nothing is.
@@ -95,10 +95,9 @@ class Decoder(nn.Module):
             known = self.cells.known(known)
         beside = None
         if self.sketch is not None:
-            assert keep is not None and tokens is not None
-            context = self.sketch.read(words, tokens, keep)
+            assert keep is not None and context is not None
             if self.layout is not None:
-                spots = self.layout.config.nothing(len(z)).to(tokens) if spots is None else spots
+                spots = self.layout.config.nothing(len(z)).to(z.device) if spots is None else spots
                 beside = self.layout(words, context, spots, *known.shape[2:])
             known = filled(known, self.sketch.of(context, keep))
         made: Conditions = {
@@ -138,12 +137,17 @@ class Decoder(nn.Module):
             cond["beside"] = beside
         return self.with_cells(x, t, cond)[0]
 
-    def with_cells(self, x: Tensor, t: Tensor, cond: Conditions) -> tuple[Tensor, Tensor | None]:
-        """As `forward`, and what the U-Net says of cells, (B, C, h, w), where it works on them."""
+    def with_cells(
+        self, x: Tensor, t: Tensor, cond: Conditions, drawn: int | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """As `forward`, and what the U-Net says of cells, (B, C, h, w), where it works on them; then the
+        pixels of the first `drawn` pictures alone, None: of all.
+        """
         known, read = cond["known"], {name: value for name, value in cond.items() if name != "known"}
         if self.cells is None:
             return self.unet(torch.cat([x, known.to(x)], dim=1), t, **read), None
         seen = self.cells.see(x, t)
         both, time = torch.cat([seen.cells, known.to(seen.cells)], dim=1), TIMES * seen.time.flatten()
         output = self.unet(both, time, **read)
-        return self.cells(output, seen), output[:, : self.config.channels]
+        few = Seen(*(part[:drawn] for part in seen))
+        return self.cells(output[:drawn], few), output[:, : self.config.channels]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ from armchair.diffusion.drawing import Sampler
 from armchair.diffusion.loss import noised, simple, vlb
 from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict, split
-from armchair.nn.layout import Layout, check_dropout, example_of
+from armchair.nn.layout import check_dropout, example_of
 from armchair.nn.sketch_learning import check_sketch
 from armchair.text.places import placed
 
@@ -73,6 +74,9 @@ class DecoderTaskConfig:
     v_weight: float | None = None
     # of the squared error of what the U-Net says of cells, where it works on them, beside that of pixels
     cells_weight: float = 1.0
+    # of a batch whose pixels are drawn; the rest learns of cells alone, which is all that the U-Net needs and
+    # half the work
+    pixels_share: float = 1.0
     vlb_weight: float = 1.0  # of the variance's bound, in units of the paper's lambda 0.001
     # t = T u ** noise_power, u even: below 1 much noise, where the layout is decided, is seen more often
     noise_power: float = 1.0
@@ -86,13 +90,23 @@ class DecoderTaskConfig:
     shipped_stages: ClassVar[Mapping[str, str]] = {"clip": "clip"}
 
     def __post_init__(self) -> None:
-        for name in ("drop_image", "drop_text", "drop_layout", "everything_masked", "bpe_dropout"):
+        shares = (
+            "drop_image",
+            "drop_text",
+            "drop_layout",
+            "everything_masked",
+            "pixels_share",
+            "bpe_dropout",
+        )
+        for name in (*shares, "bpe_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
         if self.stray < 0:
             raise BadInput(f"task.stray={self.stray}: 0 or more is needed")
         if not 0 < self.noise_power <= 4:
             raise BadInput(f"task.noise_power={self.noise_power}: more than 0, at most 4, is needed")
+        if self.pixels_share < 1 and getattr(self.net, "cells", None) is None:
+            raise BadInput(f"task.pixels_share={self.pixels_share}: 1 is needed, task.net.cells is null")
         if self.v_weight is not None and (self.net.prediction != "x0" or self.v_weight < 1):
             raise BadInput(f"task.v_weight={self.v_weight}: 1 or more, and task.net.prediction=x0, is needed")
         check_sketch(self.sketch_alone, getattr(self.net, "sketch", None))
@@ -138,6 +152,15 @@ class DecoderTaskConfig:
 
             return DecoderSketchTask(config, using, init)
         return DecoderTask(config, using, init)
+
+
+class Read(NamedTuple):
+    """Captions as CLIP's tower reads them. B of them, l the places that the longest has."""
+
+    text_emb: Tensor  # (B, Z)
+    text_seq: Tensor  # (B, l, W)
+    keep: Tensor  # (B, l) bool, False is no token
+    context: Tensor | None  # (B, l, W), what a sketch makes of them, where there is one
 
 
 class DecoderTask(Stage):
@@ -227,48 +250,56 @@ class DecoderTask(Stage):
         z = self.embedder.image_emb(batch.data["image"])
         if self.config.stray > 0:
             z = self._strayed(z, batch.data["tokens"], rng)
-        output, x0, velocity = self.outputs(batch.data, t, eps, z)
-        config, kind = self.config, self.net.config.prediction
+        config, kind, count = self.config, self.net.config.prediction, len(t)
+        drawn = max(1, math.ceil(config.pixels_share * count))
+        read = self.read(batch.data["tokens"])
+        output, x0, velocity = self.outputs(batch.data, read, t, eps, z, drawn)
         with torch.autocast(x0.device.type, enabled=False):
-            output = output.float()
-            each = simple(output, x0, eps, t, self.schedule, kind)  # (B,)
-            logged = {"simple": each.detach()}
+            output, clean, noise, at = output.float(), x0[:drawn], eps[:drawn], t[:drawn]
+            pixels = simple(output, clean, noise, at, self.schedule, kind)  # (drawn,)
+            logged, errors = {"simple": pixels.detach()}, []
             if config.v_weight is not None:
-                _, sigma = self.schedule.alpha_sigma(t, each)
-                each = each * sigma.square().reciprocal().clamp_max(config.v_weight)
+                _, sigma = self.schedule.alpha_sigma(at, pixels)
+                pixels = pixels * sigma.square().reciprocal().clamp_max(config.v_weight)
             if velocity is not None:
                 assert isinstance(self.net, Decoder) and self.net.cells is not None
                 off = velocity.float() - self.net.cells.velocity(x0, eps)
-                error = off.square().mean(dim=(1, 2, 3))
-                logged["cells"] = error.detach()
-                each = each + config.cells_weight * error
+                cells = off.square().mean(dim=(1, 2, 3))  # (B,)
+                logged["cells"] = cells.detach()
+                errors.append(config.cells_weight * cells)
             if self.net.config.learned_variance:
-                bound = vlb(output, x0, eps, t, self.schedule, kind, detach_mean=True)  # (B,)
-                each = each + config.vlb_weight * len(self.schedule) / 1000 * bound
+                bound = vlb(output, clean, noise, at, self.schedule, kind, detach_mean=True)  # (drawn,)
+                pixels = pixels + config.vlb_weight * len(self.schedule) / 1000 * bound
                 logged["vlb"] = bound.detach()
             if isinstance(self.net, Decoder) and self.net.layout is not None:
-                nats = self.layout_errors(self.net.layout, batch.data)
+                assert read is not None and read.context is not None
+                nats = self.net.layout.errors(read.context, read.keep, batch.data["spots"])  # (B,)
                 logged["layout"] = nats.detach()
-                each = each + nats
-        total = batch.totals["samples"]
-        return each.sum() / total, {name: value.sum() / total for name, value in logged.items()}
+                errors.append(nats)
 
-    def layout_errors(self, layout: Layout, data: Mapping[str, Tensor]) -> Tensor:
-        """(B,) nats a number of the layout, see `Layout.errors`"""
-        assert isinstance(self.net, Decoder) and self.net.sketch is not None
-        _, text_seq, keep, tokens = self.read(data["tokens"])
-        return layout.errors(self.net.sketch.read(text_seq, tokens, keep), keep, data["spots"])
+        def share(each: Tensor) -> Tensor:
+            """(B,), or (drawn,) for all of them -> what this part of a batch adds to its mean"""
+            return each.sum() * (count / len(each) / batch.totals["samples"])
+
+        loss = sum((share(each) for each in errors), share(pixels))
+        return loss, {name: share(value) for name, value in logged.items()}
 
     def outputs(
-        self, data: Mapping[str, Tensor], t: Tensor, eps: Tensor, z: Tensor
+        self,
+        data: Mapping[str, Tensor],
+        read: Read | None,
+        t: Tensor,
+        eps: Tensor,
+        z: Tensor,
+        drawn: int | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What the network says of noised examples, the clean pixels (B, 3, S, S) in -1..1, and what its
-        U-Net says of cells where it works on them.
+        """What the network says of noised examples, of the first `drawn` alone where it works on cells; the
+        clean pixels (B, 3, S, S) in -1..1; and what its U-Net says of cells where it works on them.
         """
         x0 = from_pixels(data["image"].float() / 255)
-        cond, x = self.conditions(data, x0, z), noised(x0, eps, t, self.schedule)
+        cond, x = self.conditions(data, read, x0, z), noised(x0, eps, t, self.schedule)
         if isinstance(self.net, Decoder):
-            output, velocity = self.net.with_cells(x, t, cast(Conditions, cond))
+            output, velocity = self.net.with_cells(x, t, cast(Conditions, cond), drawn)
             return output, x0, velocity
         return self.net(x, t, **cond), x0, None
 
@@ -280,26 +311,34 @@ class DecoderTask(Stage):
         other = self._others.to(z)[rng.randint(0, len(self._others))]
         return nn.functional.normalize(z + share[:, None] * other, dim=-1)
 
-    def conditions(self, data: Mapping[str, Tensor], x0: Tensor, z: Tensor) -> Conditions | ClipConditions:
-        """What examples are drawn from. x0 (B, 3, S, S), z (B, Z)"""
-        tokens, has_image = data["tokens"], data["has_image"]
-        if isinstance(self.net, Decoder) and self.net.caption is not None:
-            return self.net.conditions(tokens, z, has_image, known_part(x0, data["keep"]))
-        text_emb, text_seq, keep, tokens = self.read(tokens)
+    def conditions(
+        self, data: Mapping[str, Tensor], read: Read | None, x0: Tensor, z: Tensor
+    ) -> Conditions | ClipConditions:
+        """What examples are drawn from. read: of their captions, see `read`; x0 (B, 3, S, S), z (B, Z)"""
+        has_image = data["has_image"]
         if isinstance(self.net, ClipDecoder):
-            return self.net.conditions(text_emb, text_seq, keep, z, has_image)
+            assert read is not None
+            return self.net.conditions(read.text_emb, read.text_seq, read.keep, z, has_image)
+        known = known_part(x0, data["keep"])
+        if read is None:
+            return self.net.conditions(data["tokens"], z, has_image, known)
         spots = None
         if self.net.layout is not None:
             spots = data["spots"] * data["shows_layout"][:, None, None]
-        return self.net.conditions(text_seq, z, has_image, known_part(x0, data["keep"]), keep, tokens, spots)
+        return self.net.conditions(read.text_seq, z, has_image, known, read.keep, read.context, spots)
 
-    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """CLIP's tokens (B, L) -> text_emb (B, Z), text_seq (B, l, W), keep and tokens (B, l) up to the last
-        place that any row has
-        """
+    def read(self, tokens: Tensor) -> Read | None:
+        """tokens (B, L) -> what CLIP's tower reads; None where the decoder reads them itself"""
+        sketch = None
+        if isinstance(self.net, Decoder):
+            if self.net.caption is not None:
+                return None
+            sketch = self.net.sketch
         text_emb, text_seq, keep = self.embedder.words(tokens)
         longest = int(keep.sum(dim=1).max())
-        return text_emb, text_seq[:, :longest], keep[:, :longest], tokens[:, :longest]
+        text_seq, keep = text_seq[:, :longest], keep[:, :longest]
+        context = None if sketch is None else sketch.read(text_seq, tokens[:, :longest], keep)
+        return Read(text_emb, text_seq, keep, context)
 
     def preview(self, rng: SeedBatch) -> Image.Image | None:
         """Pictures of the data; below them what their embeddings and captions give, and captions alone."""
@@ -327,7 +366,8 @@ class DecoderTask(Stage):
             data = self._plain([source[i % len(source)] for i in rows], device)
             t = torch.tensor([i * len(levels) // n for i in rows], device=device)
             eps = SeedBatch(list(rows), device).normal(3, self.side, self.side)
-            output, x0, _ = self.outputs(data, t, eps, self.embedder.image_emb(data["image"]))
+            z = self.embedder.image_emb(data["image"])
+            output, x0, _ = self.outputs(data, self.read(data["tokens"]), t, eps, z)
             found = predict(split(output.float(), x0)[0], noised(x0, eps, t, levels), t, levels, kind)
             x0_error[rows.start : rows.stop] = (found.x0 - x0).square().mean(dim=(1, 2, 3)).cpu()
             eps_error[rows.start : rows.stop] = (found.eps - eps).square().mean(dim=(1, 2, 3)).cpu()

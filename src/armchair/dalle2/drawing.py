@@ -17,8 +17,8 @@ from armchair.diffusion.prediction import Denoiser, Output, clipped, denoiser
 from armchair.diffusion.schedule import Schedule
 
 Drawn = Conditions | ClipConditions  # what one of the two decoders draws from
-# of one caption: tokens (1, L) as the decoder has them; or states (1, L, W) of CLIP's text tower, keep (1, L)
-# and CLIP's tokens (1, L), and spots (1, M, 5) where they are laid out
+# of one caption: tokens (1, L) as the decoder has them; or states (1, L, W) of CLIP's text tower and keep
+# (1, L), and where there are such what a sketch makes of them (1, L, W) and spots (1, M, 5)
 Words = tuple[Tensor, ...]
 
 
@@ -46,13 +46,20 @@ def conditions_of(
 @torch.no_grad()
 def laid_out(net: Decoder, words: Sequence[Words], seeds: Sequence[int]) -> list[Words]:
     """Captions with layouts of their own, a seed each; as they are where the decoder draws none."""
-    if net.layout is None or net.sketch is None:
+    if net.layout is None:
         return list(words)
     made: list[Words] = []
-    for (text_seq, keep, tokens), seed in zip(words, seeds, strict=True):
-        context = net.sketch.read(text_seq.to(net.no_image), tokens, keep)
-        made.append((text_seq, keep, tokens, net.layout.draw(context, [seed])))
+    for (text_seq, keep, context), seed in zip(words, seeds, strict=True):
+        made.append((text_seq, keep, context, net.layout.draw(context, [seed])))
     return made
+
+
+@torch.no_grad()
+def states_of(net: Decoder, tokens: Tensor, text_seq: Tensor, keep: Tensor) -> Words:
+    """CLIP's tokens (1, L), states (1, L, W) and keep (1, L) -> what the decoder reads of a caption"""
+    if net.sketch is None:
+        return text_seq, keep
+    return text_seq, keep, net.sketch.read(text_seq.to(net.no_image), tokens, keep)
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ from armchair.dalle2.drawing import (
     conditions_of,
     denoiser_of,
     laid_out,
+    states_of,
 )
 from armchair.dalle2.embed import NO_TOWER, Embedder
 from armchair.dalle2.parts import parts_of, tokenizer
@@ -293,11 +294,16 @@ class Dalle2:
         if isinstance(net, ClipDecoder):
             cond = clip_conditions_of(net, [row[1:] for row in words], z, shown)
             return cond, clip_conditions_of(net, [row[1:] for row in hidden], z, 0.0) if guided else None
-        captions = [states(row) for row in words]
+        made, bare = (
+            {key: states_of(net, tokens, text_seq, keep) for key, (tokens, _, text_seq, keep) in rows.items()}
+            for rows in (read, empty)
+        )
+        captions = [made[text] for text in prompts]
         if seeds is not None:
             captions = laid_out(net, captions, seeds)
         cond = conditions_of(net, captions, z, shown, known)
-        return cond, conditions_of(net, [states(row) for row in hidden], z, 0.0, known) if guided else None
+        nothing = [bare[length] for length in lengths if guided]
+        return cond, conditions_of(net, nothing, z, 0.0, known) if guided else None
 
     def paint(
         self,
@@ -326,12 +332,6 @@ class Dalle2:
         """Previews of small pictures (B, 3, S, S), of which there are `steps`, and then of large ones."""
         factor = parse_size(size)[0] // self.side
         return enlarged(self.parts, drawn, seeds, factor, steps, self.device)
-
-
-def states(row: tuple[Tensor, Tensor, Tensor, Tensor]) -> Words:
-    """tokens, text_emb, text_seq, keep of a text -> what the decoder reads of it"""
-    tokens, _, text_seq, keep = row
-    return text_seq, keep, tokens
 
 
 def one_each(prompt: str | Sequence[str], count: int) -> list[str]:

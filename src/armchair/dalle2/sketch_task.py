@@ -24,9 +24,9 @@ class DecoderSketchTask(SketchLearning, DecoderTask):
 
     def errors(self, data: Mapping[str, Tensor]) -> Tensor:
         """(B,) against the means of pixels, or of what the U-Net has in their place"""
-        assert isinstance(self.net, Decoder)
-        _, text_seq, keep, tokens = self.read(data["tokens"])
-        found = self.sketch(text_seq, tokens, keep)
+        read = self.read(data["tokens"])
+        assert isinstance(self.net, Decoder) and read is not None and read.context is not None
+        found = self.sketch.of(read.context, read.keep)
         clean = from_pixels(data["image"].float() / 255)
         truth = F.adaptive_avg_pool2d(self.net.seen(clean), self.sketch.config.side)
         return (found.float() - truth).square().mean(dim=(1, 2, 3))
