@@ -11,11 +11,11 @@ import torch
 from armchair.core.bundle import Bundle
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
+from armchair.dalle2.alone import DecoderSketchTask
 from armchair.dalle2.cells import Cells
 from armchair.dalle2.config import CellsConfig
 from armchair.dalle2.decoder import Decoder
 from armchair.dalle2.decoder_task import DecoderTask, DecoderTaskConfig
-from armchair.dalle2.sketch_task import DecoderSketchTask
 from armchair.diffusion.schedule import Schedule
 from armchair.nn.autoencoder import DecoderConfig as PixelsConfig
 from armchair.nn.sketch import SketchConfig
@@ -178,8 +178,8 @@ def test_pixels_of_a_share(tmp_path: Path):
 
 def test_its_sketch_is_of_cells(tmp_path: Path):
     """Its numbers are those of the cells, and it learns alone as one of pixels does."""
-    task = task_of(tmp_path, sketch_alone=True)
-    assert isinstance(task, DecoderSketchTask) and task.sketch.mlp[3].out_features == 3
+    task = task_of(tmp_path, alone="sketch")
+    assert isinstance(task, DecoderSketchTask) and task.part.mlp[3].out_features == 3
     found = losses(task, batch(task, [0, 1, 2, 3]), updates=30, lr=1e-2)
     assert found[-1] < 0.7 * found[0]
 

@@ -11,10 +11,10 @@ import torch
 from armchair.core.bundle import Bundle, Component
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
+from armchair.dalle2.alone import DecoderSketchTask
 from armchair.dalle2.config import DecoderConfig
 from armchair.dalle2.decoder import Decoder
 from armchair.dalle2.decoder_task import DecoderTask, DecoderTaskConfig
-from armchair.dalle2.sketch_task import DecoderSketchTask
 from armchair.nn.sketch import SketchConfig
 from tests.dalle2.tiny import DECODER_TINY, Pictures, batch, decoder_task, saved
 from tests.stages import losses
@@ -28,7 +28,9 @@ def sketch_task(folder: Path, *, alone: bool) -> tuple[DecoderTask, DecoderTask]
     """A task on the weights of one that had no sketch, and that one."""
     old = decoder_task(folder, net=PLAIN, storage="float32")
     init, clip = saved(folder / "before", old), Bundle.open(folder / "clip")
-    task = DecoderTaskConfig(net=WITH, sketch_alone=alone, drop_text=0.0).build({"clip": clip}, init)
+    task = DecoderTaskConfig(net=WITH, alone="sketch" if alone else None, drop_text=0.0).build(
+        {"clip": clip}, init
+    )
     task.prepare(Pictures(), torch.Generator().manual_seed(0))
     return task, old
 
@@ -48,7 +50,7 @@ def test_sketch_alone_learns(tmp_path: Path):
     task, _ = sketch_task(tmp_path, alone=True)
     assert isinstance(task, DecoderSketchTask)
     trained = [weight for weight in task.net.parameters() if weight.requires_grad]
-    assert {id(weight) for weight in trained} == {id(weight) for weight in task.sketch.parameters()}
+    assert {id(weight) for weight in trained} == {id(weight) for weight in task.part.parameters()}
     found = losses(task, batch(task, [0, 1, 2, 3]), updates=30, lr=1e-2)
     assert found[-1] < found[0] / 2
     assert set(task.evaluate(Pictures(), 4)) == {"sketch"}
@@ -83,7 +85,7 @@ def test_pictures_depend_on_the_sketch(tmp_path: Path):
 def test_refusals(tmp_path: Path):
     """Nothing to train; a decoder that reads captions itself; another width than the tower's."""
     with pytest.raises(BadInput, match="task.net.sketch is null"):
-        DecoderTaskConfig(net=PLAIN, sketch_alone=True)
+        DecoderTaskConfig(net=PLAIN, alone="sketch")
     with pytest.raises(ValueError, match="caption null is needed"):
         replace(DECODER_TINY, sketch=SKETCH)
     with pytest.raises(ValueError, match="sketch has width 64, and the text's states 32"):

@@ -12,13 +12,14 @@ import torch
 from armchair.core.bundle import Bundle
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
+from armchair.dalle3.alone import LayoutTask
 from armchair.dalle3.config import LatentConfig
 from armchair.dalle3.latent_task import LatentTask, LatentTaskConfig
 from armchair.dalle3.pipeline import Dalle3
 from armchair.nn.layout import LayoutConfig
 from armchair.nn.sketch import SketchConfig
 from tests.dalle3.latents import Pictures, latent_config, latent_task, saved
-from tests.stages import Placed, batch, outspoken
+from tests.stages import Placed, batch, losses, outspoken
 
 SKETCH = SketchConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4, side=2)
 LAYOUT = LayoutConfig(width=16, depth=1, heads=2, most=3, bins=8, hidden=6, octaves=2)
@@ -76,6 +77,19 @@ def test_everything_learns_but_the_sketch(tmp_path: Path):
     _, logged = task.loss(batch(task, [0, 1], None, 0, Pictures()), SeedBatch(range(2)))
     assert float(logged["layout"]) == 0
     assert task.evaluate(PLACED, 6)["layout"] > 0
+
+
+def test_its_prior_alone_learns(tmp_path: Path):
+    """All else stands still, the sketch and how things are laid on cells too."""
+    task = laid(tmp_path, alone="layout", drop_text=0.0)
+    assert isinstance(task, LayoutTask)
+    learns = {name for name, weight in task.net.named_parameters() if weight.requires_grad}
+    assert learns and all("layout.prior." in name for name in learns)
+    found = losses(task, placed(task, [0, 1, 2, 3]), updates=30, lr=1e-2)
+    assert found[-1] < 0.7 * found[0]
+    assert set(task.evaluate(PLACED, 4)) == {"layout"} and task.preview(SeedBatch([1])) is None
+    with pytest.raises(BadInput, match="task.alone=layout trains a layout, and task.net.layout is null"):
+        LatentTaskConfig(alone="layout")
 
 
 def test_each_picture_has_its_layout(tmp_path: Path):

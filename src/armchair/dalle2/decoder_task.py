@@ -31,8 +31,8 @@ from armchair.diffusion.drawing import Sampler
 from armchair.diffusion.loss import noised, simple, vlb
 from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict, split
+from armchair.nn.alone import PartName, check_alone
 from armchair.nn.layout import check_dropout, example_of
-from armchair.nn.sketch_learning import check_sketch
 from armchair.text.places import placed
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class DecoderTaskConfig:
     noise_power: float = 1.0
     captions: CaptionMix = field(default_factory=CaptionMix)
     bpe_dropout: float = 0.0  # of merges, in training only
-    sketch_alone: bool = False  # train the sketch, which otherwise stands still
+    # train this part alone: the sketch, which otherwise stands still, or the layout's prior
+    alone: PartName | None = None
     storage: str = "float16"  # of the weights in the bundle
     golden_prompt: str = "a red apple"
     sampling: SamplingConfig = field(default_factory=SamplingConfig)  # what the bundle draws with by default
@@ -109,7 +110,7 @@ class DecoderTaskConfig:
             raise BadInput(f"task.pixels_share={self.pixels_share}: 1 is needed, task.net.cells is null")
         if self.v_weight is not None and (self.net.prediction != "x0" or self.v_weight < 1):
             raise BadInput(f"task.v_weight={self.v_weight}: 1 or more, and task.net.prediction=x0, is needed")
-        check_sketch(self.sketch_alone, getattr(self.net, "sketch", None))
+        check_alone(self.alone, self.net)
         check_dropout(getattr(self.net, "layout", None), self.bpe_dropout)
         if isinstance(self.net, ClipDecoderConfig):
             for name, wanted, why in (
@@ -146,12 +147,12 @@ class DecoderTaskConfig:
                 vocab=clip.text.vocab,
                 sketch=sketch,
             )
-        config = replace(self, net=net)
-        if self.sketch_alone:
-            from armchair.dalle2.sketch_task import DecoderSketchTask
+        task = DecoderTask
+        if self.alone is not None:
+            from armchair.dalle2.alone import DecoderLayoutTask, DecoderSketchTask
 
-            return DecoderSketchTask(config, using, init)
-        return DecoderTask(config, using, init)
+            task = DecoderSketchTask if self.alone == "sketch" else DecoderLayoutTask
+        return task(replace(self, net=net), using, init)
 
 
 class Read(NamedTuple):

@@ -28,8 +28,8 @@ from armchair.diffusion.flow import Flow
 from armchair.diffusion.loss import noised, simple
 from armchair.diffusion.masks import known_part, random_keep
 from armchair.diffusion.prediction import predict
+from armchair.nn.alone import PartName, check_alone
 from armchair.nn.layout import check_dropout, example_of
-from armchair.nn.sketch_learning import check_sketch
 from armchair.text.places import placed
 from armchair.text.tokenizer import load_tokenizer
 from armchair.text.words import words_component
@@ -71,7 +71,8 @@ class LatentTaskConfig:
         default_factory=lambda: CaptionMix(kinds={"long": 0.95, "alt": 0.05})
     )  # section 4
     bpe_dropout: float = 0.0  # of merges, in training only
-    sketch_alone: bool = False  # train the sketch, which otherwise stands still
+    # train this part alone: the sketch, which otherwise stands still, or the layout's prior
+    alone: PartName | None = None
     storage: str = "float16"  # of the weights in the bundle
     golden_prompt: str = "a red apple"
     sampling: SamplingConfig = field(default_factory=SamplingConfig)  # what the bundle draws with by default
@@ -82,7 +83,7 @@ class LatentTaskConfig:
         for name in ("drop_text", "drop_layout", "everything_masked", "bpe_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
-        check_sketch(self.sketch_alone, self.net.sketch)
+        check_alone(self.alone, self.net)
         check_dropout(self.net.layout, self.bpe_dropout)
 
     def build(self, using: Mapping[str, Bundle], init: Bundle | None) -> LatentTask:
@@ -109,11 +110,12 @@ class LatentTaskConfig:
         net = replace(
             self.net, words=words, sketch=sketch, channels=coder.config.channels, stride=coder.config.stride
         )
-        if self.sketch_alone:
-            from armchair.dalle3.sketch_task import SketchTask
+        task = LatentTask
+        if self.alone is not None:
+            from armchair.dalle3.alone import LayoutTask, SketchTask
 
-            return SketchTask(replace(self, net=net), using, coder, bpe, init)
-        return LatentTask(replace(self, net=net), using, coder, bpe, init)
+            task = SketchTask if self.alone == "sketch" else LayoutTask
+        return task(replace(self, net=net), using, coder, bpe, init)
 
 
 class Group(NamedTuple):

@@ -2,7 +2,7 @@
 
 Run      armchair train dalle2_decoder_emoji
          armchair train dalle2_decoder_emoji --init dalle2    goes on from the shipped weights
-         With --set task.sketch_alone=true the sketch alone learns, several times as fast:
+         With --set task.alone=sketch the sketch alone learns, several times as fast:
          first that, then with --init of its bundle the whole. The shipped one began as DALL·E 3's latent
          model, which scripts/decoder_from_latent.py makes a decoder of.
 Needs    the drawings of Emoji World (npm fetches them), and a clip bundle

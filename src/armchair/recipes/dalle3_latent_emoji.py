@@ -3,7 +3,7 @@
 Run      armchair train dalle3_latent_emoji --using autoencoder=runs/dalle3_autoencoder_emoji/bundle \\
              --using text_encoder=clip
          armchair train dalle3_latent_emoji --init dalle3 --using text_encoder=clip    goes on from it
-         With --set task.sketch_alone=true the sketch alone learns, several times as fast:
+         With --set task.alone=sketch the sketch alone learns, several times as fast:
          first that, then with --init of its bundle the whole. Without the text encoder one in T5's form
          learns with the model.
 Needs    the drawings of Emoji World (npm fetches them), an autoencoder bundle and a clip bundle

@@ -25,6 +25,7 @@ PLAIN = ("white", "grey", "cream", *COLOURS)
 PAINTED = ("sky", "night", "sea", "meadow", "snow", "desert", "space", "room")
 BACKGROUNDS = (*PLAIN, *PAINTED)
 RELATIONS = ("left of", "right of", "above", "below", "on", "in front of")
+TOUCHING = RELATIONS[4:]  # one thing may hide part of the other
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 SPLITS = ("train", "test")
 RATIOS = {"1:1": (1.0, 1.0), "7:4": (1.75, 1.0), "4:7": (1.0, 1.75)}  # width and height; the shorter is 1
@@ -121,10 +122,15 @@ class Scene:
         return int(size * width), int(size * height)
 
     @property
+    def apart(self) -> bool:
+        """Whether no thing hides part of another."""
+        return all(relation.kind not in TOUCHING for relation in self.relations)
+
+    @property
     def draw_order(self) -> tuple[int, ...]:
         """Indices of `things`, the furthest first: whatever is on or in front of something comes after it."""
         order: list[int] = []
-        below = {a: b for a, b in (r.seen for r in self.relations if r.kind in ("on", "in front of"))}
+        below = {a: b for a, b in (r.seen for r in self.relations if r.kind in TOUCHING)}
 
         def add(i: int) -> None:
             if i not in order:
@@ -168,7 +174,7 @@ class WorldConfig:
     signs: float = 1 / 12  # share of scenes with a word on a board
     wide: float = 0.0  # share of scenes of 7:4
     tall: float = 0.0  # and of 4:7; the others are square, the same ones whatever the shares
-    unsaid: float = 0.0  # share of short captions that do not say how things stand to each other
+    unsaid: float = 0.0  # of short captions, where things stand apart, the share that does not say how
     length: int = 2**31  # scenes in the source
 
     def __post_init__(self):

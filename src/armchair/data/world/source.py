@@ -85,13 +85,15 @@ class World:
 def captions(scene: Scene, unsaid: float = 0.0) -> tuple[Caption, ...]:
     """Alt, short and long, in English and Korean. Each depends on the scene alone, not on the others.
 
-    unsaid: share of the short ones that name the things and do not say how they stand to each other.
+    unsaid: share of the short ones that name the things and do not say how they stand to each other, where
+    they stand apart: who asks for a cat and a dog wants to see both.
     """
     made: list[Caption] = []
     for kind in KINDS:
         for language in LANGUAGES:
             told = scene
-            if kind == "short" and Dice("unsaid", scene.index, language).chance(unsaid):
+            leaves_out = kind == "short" and scene.apart
+            if leaves_out and Dice("unsaid", scene.index, language).chance(unsaid):
                 told = replace(scene, relations=())
             text = caption(told, kind, language, words_rng(scene.index, kind, language))
             made.append(Caption(text, kind, language, spots(scene, text, language)))

@@ -11,7 +11,7 @@ import torch
 from armchair.core.bundle import Component
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
-from armchair.dalle3.sketch_task import SketchTask
+from armchair.dalle3.alone import SketchTask
 from armchair.nn.sketch import SketchConfig
 from tests.dalle3.latents import Pictures, batch, latent_config, latent_task, saved
 from tests.stages import losses
@@ -23,7 +23,7 @@ def sketch_task(folder: Path) -> SketchTask:
     """On weights that had no sketch."""
     (folder / "old").mkdir()
     init = saved(folder / "before", latent_task(folder / "old"))
-    task = latent_task(folder, net=replace(latent_config(), sketch=SKETCH), init=init, sketch_alone=True)
+    task = latent_task(folder, net=replace(latent_config(), sketch=SKETCH), init=init, alone="sketch")
     assert isinstance(task, SketchTask)
     return task
 
@@ -56,4 +56,4 @@ def test_sketch_alone_learns(tmp_path: Path):
 def test_refusals(tmp_path: Path):
     """Without a sketch there is nothing to train."""
     with pytest.raises(BadInput, match="task.net.sketch is null"):
-        latent_task(tmp_path, sketch_alone=True)
+        latent_task(tmp_path, alone="sketch")
