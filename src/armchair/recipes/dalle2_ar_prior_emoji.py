@@ -35,7 +35,7 @@ def recipe() -> Recipe:
             captions=CaptionMix(
                 kinds={"short": 0.9, "alt": 0.05, "long": 0.05}, languages={"en": 0.5, "ko": 0.5}
             ),
-            storage="int8",
+            storage="int6",
             sampling=ArPriorSampling(prior_guidance=1.5),
         ),
         data=shipped_mix(),
@@ -45,6 +45,7 @@ def recipe() -> Recipe:
         schedule=ScheduleConfig(kind="constant-then-linear", warmup=50, final=0.02, tail=0.4),
         ema=0.998,
         clip=1.0,
+        rounding="int6",
         precision="bfloat16",
         checkpoint_every=200,
         evaluate_every=500,

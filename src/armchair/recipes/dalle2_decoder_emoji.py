@@ -3,7 +3,7 @@
 Run      armchair train dalle2_decoder_emoji
          armchair train dalle2_decoder_emoji --init dalle2    goes on from the shipped weights
          With --set task.alone=sketch the sketch alone learns, several times as fast:
-         first that, then with --init of its bundle the whole. The shipped one began as DALL·E 3's latent
+         first that, then with --init of its bundle the whole; with task.alone=layout what stands where. The shipped one began as DALL·E 3's latent
          model, which scripts/decoder_from_latent.py makes a decoder of.
 Needs    the drawings of Emoji World (npm fetches them), and a clip bundle
 Takes    see docs/status.md: the samples seen, the machine and the date
@@ -14,6 +14,7 @@ from armchair.dalle2.config import CellsConfig, DecoderConfig
 from armchair.dalle2.decoder_task import DecoderTaskConfig, SamplingConfig
 from armchair.data.captions import CaptionMix
 from armchair.data.world.scene import shipped_mix
+from armchair.nn.layout import LayoutConfig
 from armchair.nn.sketch import SketchConfig
 from armchair.nn.unet import LevelSpec
 from armchair.train import OptimConfig, Recipe, ScheduleConfig
@@ -29,6 +30,7 @@ def recipe() -> Recipe:
                 text_width=192,
                 vocab=4_098,
                 sketch=SketchConfig(width=192, depth=2, heads=3, head_width=64, hidden=384, side=4),
+                layout=LayoutConfig(),
                 pooled=True,
                 levels=(
                     LevelSpec(width=160, depth=1, attention="keys"),
@@ -51,6 +53,7 @@ def recipe() -> Recipe:
             v_weight=5.0,
             vlb_weight=0.01,
             noise_power=0.35,
+            pixels_share=0.25,
             scale="fitted",
             captions=CaptionMix(
                 kinds={"short": 0.9, "alt": 0.05, "long": 0.05}, languages={"en": 0.5, "ko": 0.5}

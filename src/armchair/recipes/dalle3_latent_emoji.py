@@ -4,8 +4,8 @@ Run      armchair train dalle3_latent_emoji --using autoencoder=runs/dalle3_auto
              --using text_encoder=clip
          armchair train dalle3_latent_emoji --init dalle3 --using text_encoder=clip    goes on from it
          With --set task.alone=sketch the sketch alone learns, several times as fast:
-         first that, then with --init of its bundle the whole. Without the text encoder one in T5's form
-         learns with the model.
+         first that, then with --init of its bundle the whole; with task.alone=layout what stands where.
+         Without the text encoder one in T5's form learns with the model.
 Needs    the drawings of Emoji World (npm fetches them), an autoencoder bundle and a clip bundle
 Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: the error of the velocity, and what the judge sees in what it draws
