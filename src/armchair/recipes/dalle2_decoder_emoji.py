@@ -3,8 +3,9 @@
 Run      armchair train dalle2_decoder_emoji
          armchair train dalle2_decoder_emoji --init dalle2    goes on from the shipped weights
          With --set task.alone=sketch the sketch alone learns, several times as fast:
-         first that, then with --init of its bundle the whole; with task.alone=layout what stands where. The shipped one began as DALL·E 3's latent
-         model, which scripts/decoder_from_latent.py makes a decoder of.
+         first that, then with --init of its bundle the whole; with task.alone=layout what stands where.
+         The shipped one began as DALL·E 3's latent model, which scripts/decoder_from_latent.py makes a
+         decoder of.
 Needs    the drawings of Emoji World (npm fetches them), and a clip bundle
 Takes    see docs/status.md: the samples seen, the machine and the date
 Reaches  see docs/status.md: the error of the clean picture, and what the judge sees in what it draws
