@@ -19,7 +19,7 @@ from armchair.dalle2.pipeline import Dalle2
 from armchair.nn.layout import LayoutConfig
 from tests.dalle2.test_cells import NET
 from tests.dalle2.tiny import Pictures, decoder_task, picture, saved
-from tests.stages import Placed, batch, losses, outspoken
+from tests.stages import Placed, batch, layout_alone_learns, outspoken
 
 LAYOUT = LayoutConfig(width=16, depth=1, heads=2, most=3, bins=8, hidden=6, octaves=2)
 WITH = replace(NET, layout=LAYOUT)
@@ -63,11 +63,7 @@ def test_its_prior_alone_learns(tmp_path: Path):
     """All else stands still, the sketch and how things are laid on cells too."""
     task = laid(tmp_path, alone="layout", drop_text=0.0)
     assert isinstance(task, DecoderLayoutTask)
-    learns = {name for name, weight in task.net.named_parameters() if weight.requires_grad}
-    assert learns and all("layout.prior." in name for name in learns)
-    found = losses(task, placed(task, [0, 1, 2, 3]), updates=30, lr=1e-2)
-    assert found[-1] < 0.7 * found[0]
-    assert set(task.evaluate(PLACED, 4)) == {"layout"} and task.preview(SeedBatch([1])) is None
+    layout_alone_learns(task, placed(task, [0, 1, 2, 3]), PLACED)
     with pytest.raises(BadInput, match="task.alone=layout trains a layout, and task.net.layout is null"):
         DecoderTaskConfig(alone="layout")
 

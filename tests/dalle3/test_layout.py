@@ -19,7 +19,7 @@ from armchair.dalle3.pipeline import Dalle3
 from armchair.nn.layout import LayoutConfig
 from armchair.nn.sketch import SketchConfig
 from tests.dalle3.latents import Pictures, latent_config, latent_task, saved
-from tests.stages import Placed, batch, losses, outspoken
+from tests.stages import Placed, batch, layout_alone_learns, outspoken
 
 SKETCH = SketchConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4, side=2)
 LAYOUT = LayoutConfig(width=16, depth=1, heads=2, most=3, bins=8, hidden=6, octaves=2)
@@ -83,11 +83,7 @@ def test_its_prior_alone_learns(tmp_path: Path):
     """All else stands still, the sketch and how things are laid on cells too."""
     task = laid(tmp_path, alone="layout", drop_text=0.0)
     assert isinstance(task, LayoutTask)
-    learns = {name for name, weight in task.net.named_parameters() if weight.requires_grad}
-    assert learns and all("layout.prior." in name for name in learns)
-    found = losses(task, placed(task, [0, 1, 2, 3]), updates=30, lr=1e-2)
-    assert found[-1] < 0.7 * found[0]
-    assert set(task.evaluate(PLACED, 4)) == {"layout"} and task.preview(SeedBatch([1])) is None
+    layout_alone_learns(task, placed(task, [0, 1, 2, 3]), PLACED)
     with pytest.raises(BadInput, match="task.alone=layout trains a layout, and task.net.layout is null"):
         LatentTaskConfig(alone="layout")
 
