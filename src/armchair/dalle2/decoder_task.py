@@ -74,8 +74,8 @@ class DecoderTaskConfig:
     v_weight: float | None = None
     # of the squared error of what the U-Net says of cells, where it works on them, beside that of pixels
     cells_weight: float = 1.0
-    # of a batch whose pixels are drawn, one picture at least; the rest learns of cells alone, which is all that
-    # the U-Net needs and half the work
+    # of a batch whose pixels are drawn, one picture at least; the rest learns of cells alone, which is all
+    # that the U-Net needs and half the work
     pixels_share: float = 1.0
     vlb_weight: float = 1.0  # of the variance's bound, in units of the paper's lambda 0.001
     # t = T u ** noise_power, u even: below 1 much noise, where the layout is decided, is seen more often
