@@ -17,6 +17,9 @@ from armchair.nn.layout import LayoutPrior
 WORDS = "red green blue big small round dog cat house tree".split()
 
 
+LOOKS = ("flat", "line")
+
+
 class Pictures:
     """Numbered pictures of two colours with captions of one to four words, each a function of its number."""
 
@@ -42,7 +45,7 @@ class Pictures:
 
 
 class Placed:
-    """Pictures whose captions say where the thing of their first word stands."""
+    """Pictures in two looks whose captions say where the thing of their first word stands."""
 
     def __init__(self, source: Source):
         self.source = source
@@ -54,7 +57,7 @@ class Placed:
         sample = self.source[index]
         caption = sample.captions[0]
         spot = Spot(len(caption.text.split(" ")[0]), 0.1 + index % 8 / 10, 0.5, 0.3, 0.4)
-        return replace(sample, captions=(replace(caption, spots=(spot,)),))
+        return replace(sample, captions=(replace(caption, spots=(spot,)),), look=LOOKS[index % 2])
 
     def describe(self) -> dict[str, Any]:
         return self.source.describe()
@@ -121,10 +124,10 @@ def losses(task: Any, made: Batch, updates: int, lr: float) -> list[float]:
     return found
 
 
-def layout_alone_learns(task: Any, made: Batch, source: Source) -> None:
-    """The layout's prior has all that is trained, its error falls, and evaluation says no other."""
+def alone_learns(task: Any, made: Batch, source: Source, *names: str) -> None:
+    """The parts of these names have all that is trained, the error falls, and evaluation says no other."""
     learns = {name for name, weight in task.net.named_parameters() if weight.requires_grad}
-    assert learns and all("layout.prior." in name for name in learns)
+    assert learns and all(any(part in name for part in names) for name in learns)
     found = losses(task, made, updates=30, lr=1e-2)
     assert found[-1] < 0.7 * found[0]
-    assert set(task.evaluate(source, 4)) == {"layout"} and task.preview(SeedBatch([1])) is None
+    assert set(task.evaluate(source, 4)) == {task.what} and task.preview(SeedBatch([1])) is None

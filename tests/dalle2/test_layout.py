@@ -19,9 +19,9 @@ from armchair.dalle2.pipeline import Dalle2
 from armchair.nn.layout import LayoutConfig
 from tests.dalle2.test_cells import NET
 from tests.dalle2.tiny import Pictures, decoder_task, picture, saved
-from tests.stages import Placed, batch, layout_alone_learns, outspoken
+from tests.stages import LOOKS, Placed, alone_learns, batch, outspoken
 
-LAYOUT = LayoutConfig(width=16, depth=1, heads=2, most=3, bins=8, hidden=6, octaves=2)
+LAYOUT = LayoutConfig(width=16, depth=1, heads=2, most=3, bins=8, hidden=6, octaves=2, looks=LOOKS)
 WITH = replace(NET, layout=LAYOUT)
 PLACED = Placed(Pictures())
 
@@ -63,7 +63,7 @@ def test_its_prior_alone_learns(tmp_path: Path):
     """All else stands still, the sketch and how things are laid on cells too."""
     task = laid(tmp_path, alone="layout", drop_text=0.0)
     assert isinstance(task, DecoderLayoutTask)
-    layout_alone_learns(task, placed(task, [0, 1, 2, 3]), PLACED)
+    alone_learns(task, placed(task, [0, 1, 2, 3]), PLACED, "layout.prior.", "layout.look.")
     with pytest.raises(BadInput, match="task.alone=layout trains a layout, and task.net.layout is null"):
         DecoderTaskConfig(alone="layout")
 

@@ -19,10 +19,10 @@ from armchair.dalle3.pipeline import Dalle3
 from armchair.nn.layout import LayoutConfig
 from armchair.nn.sketch import SketchConfig
 from tests.dalle3.latents import Pictures, latent_config, latent_task, saved
-from tests.stages import Placed, batch, layout_alone_learns, outspoken
+from tests.stages import LOOKS, Placed, alone_learns, batch, outspoken
 
 SKETCH = SketchConfig(width=16, depth=1, heads=2, head_width=8, hidden=24, token_width=4, side=2)
-LAYOUT = LayoutConfig(width=16, depth=1, heads=2, most=3, bins=8, hidden=6, octaves=2)
+LAYOUT = LayoutConfig(width=16, depth=1, heads=2, most=3, bins=8, hidden=6, octaves=2, looks=LOOKS)
 PLACED = Placed(Pictures())
 
 
@@ -83,7 +83,7 @@ def test_its_prior_alone_learns(tmp_path: Path):
     """All else stands still, the sketch and how things are laid on cells too."""
     task = laid(tmp_path, alone="layout", drop_text=0.0)
     assert isinstance(task, LayoutTask)
-    layout_alone_learns(task, placed(task, [0, 1, 2, 3]), PLACED)
+    alone_learns(task, placed(task, [0, 1, 2, 3]), PLACED, "layout.prior.", "layout.look.")
     with pytest.raises(BadInput, match="task.alone=layout trains a layout, and task.net.layout is null"):
         LatentTaskConfig(alone="layout")
 

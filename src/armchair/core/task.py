@@ -50,6 +50,7 @@ class Sample:
     key: str  # names the sample to a person: a relative path, a scene number
     image: np.ndarray  # (H, W, 3) uint8
     captions: tuple[Caption, ...] = ()
+    look: str = ""  # the manner it is drawn in, where the source knows: a name of Emoji World's styles
     truth: Any = None  # what the picture shows, where the source knows: Emoji World's Scene
 
 

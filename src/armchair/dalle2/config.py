@@ -9,6 +9,7 @@ from armchair.diffusion.prediction import Kind
 from armchair.diffusion.schedule import Schedule
 from armchair.nn.autoencoder import AutoencoderConfig
 from armchair.nn.autoencoder import DecoderConfig as PixelsConfig
+from armchair.nn.draft import DraftConfig, check_draft
 from armchair.nn.layout import LayoutConfig, check_layout
 from armchair.nn.sketch import SketchConfig
 from armchair.nn.unet import LevelSpec, UNetConfig
@@ -78,6 +79,7 @@ class DecoderConfig:
     vocab: int = 49_408  # ids of CLIP's tokens, where there is a sketch
     sketch: SketchConfig | None = None  # shown to the U-Net where nothing is known; not in the paper
     layout: LayoutConfig | None = None  # drawn from what the sketch reads, and shown; not in the paper
+    draft: DraftConfig | None = None  # painted after a layout, shown in the sketch's place; not in the paper
     levels: tuple[LevelSpec, ...] = (
         LevelSpec(width=512, depth=3),
         LevelSpec(width=1024, depth=3, attention="keys"),
@@ -110,6 +112,7 @@ class DecoderConfig:
             word = "pooled means" if self.sketch is None else "a sketch reads"
             raise ValueError(f"{word} the states of CLIP's text tower: caption null is needed")
         check_layout(self.layout, self.sketch, self.levels[0].width, self.patch)
+        check_draft(self.draft, self.layout)
         if self.sketch is not None and self.sketch.width != self.text_width:
             raise ValueError(f"sketch has width {self.sketch.width}, and the text's states {self.text_width}")
         if self.cells is not None and self.prediction != "x0":

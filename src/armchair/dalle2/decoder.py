@@ -13,6 +13,7 @@ from armchair.dalle2.cells import Cells, Seen
 from armchair.dalle2.config import DecoderConfig
 from armchair.dalle2.scale import Standardise
 from armchair.diffusion.flow import TIMES
+from armchair.nn.draft import Draft
 from armchair.nn.embeddings import mean_state
 from armchair.nn.layout import Layout
 from armchair.nn.sketch import Sketch, filled
@@ -52,6 +53,9 @@ class Decoder(nn.Module):
         self.layout = None
         if config.layout is not None:
             self.layout = Layout(config.layout, width, config.levels[0].width, config.patch)
+        self.draft = None
+        if config.draft is not None and config.layout is not None:
+            self.draft = Draft(config.draft, config.layout, width, config.channels)
         self.caption_to_time = nn.Linear(width, emb_width)  # of the last place, as in GLIDE, or of all
         self.scale = Standardise(config.embed)
         self.image_to_time = nn.Linear(config.embed, emb_width)
@@ -67,11 +71,13 @@ class Decoder(nn.Module):
         keep: Tensor | None = None,
         context: Tensor | None = None,
         spots: Tensor | None = None,
+        drafted: Tensor | None = None,
     ) -> Conditions:
         """words: tokens (B, L), or states of CLIP's text tower (B, L, W) and keep (B, L) bool: False is none
         image_emb (B, Z) unit vectors, has_image (B,) bool: False hides the embedding; or shares in 0..1
         context: (B, L, W) what the sketch makes of the states, see `Sketch.read`; needed where there is one
         spots: (B, M, 5) what stands where; None: nobody says
+        drafted: None is what `drafted` says
 
         known: as in Conditions; None: nothing is.
         """
@@ -99,7 +105,9 @@ class Decoder(nn.Module):
             if self.layout is not None:
                 spots = self.layout.config.nothing(len(z)).to(z.device) if spots is None else spots
                 beside = self.layout(words, context, spots, *known.shape[2:])
-            known = filled(known, self.sketch.of(context, keep))
+            if drafted is None:
+                drafted = self.drafted(words, keep, context, spots, *known.shape[2:])
+            known = filled(known, drafted)
         made: Conditions = {
             "extra": self.caption_to_time(whole) + self.image_to_time(z),
             "context": torch.cat([images, words], dim=1),
@@ -110,6 +118,19 @@ class Decoder(nn.Module):
         if beside is not None:
             made["beside"] = beside
         return made
+
+    def drafted(
+        self, words: Tensor, keep: Tensor, context: Tensor, spots: Tensor | None, height: int, width: int
+    ) -> Tensor:
+        """words, keep, context and spots as `conditions` has them -> what is to be expected of a picture of
+        h x w cells or pixels: the draft (B, C, h, w); where there is none, the sketch (B, C, S, S)
+        """
+        assert self.sketch is not None
+        sketch = self.sketch.of(context, keep)
+        if self.draft is None:
+            return sketch
+        assert spots is not None
+        return self.draft(words, context, keep, spots, sketch, height, width)
 
     @torch.no_grad()
     def seen(self, x: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 FITTED = 1_024  # pictures whose embeddings give the scale
 SEEN = 256  # pictures that cells are fitted to
 SHOWN = 8  # pictures of the preview sheet
-GROWN = ("sketch.", "layout.")  # in the names of weights that change nothing untrained
+GROWN = ("sketch.", "layout.", "draft.")  # in the names of weights that change nothing untrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class DecoderTaskConfig:
     noise_power: float = 1.0
     captions: CaptionMix = field(default_factory=CaptionMix)
     bpe_dropout: float = 0.0  # of merges, in training only
-    # train this part alone: the sketch, which otherwise stands still, or the layout's prior
+    # train this part alone: the sketch, which otherwise stands still, the draft, or the layout's priors
     alone: PartName | None = None
     storage: str = "float16"  # of the weights in the bundle
     golden_prompt: str = "a red apple"
@@ -142,9 +142,9 @@ class DecoderTaskConfig:
             )
         task = DecoderTask
         if self.alone is not None:
-            from armchair.dalle2.alone import DecoderLayoutTask, DecoderSketchTask
+            from armchair.dalle2.alone import TASKS
 
-            task = DecoderSketchTask if self.alone == "sketch" else DecoderLayoutTask
+            task = TASKS[self.alone]
         return task(replace(self, net=net), using, init)
 
 
@@ -155,6 +155,7 @@ class Read(NamedTuple):
     text_seq: Tensor  # (B, l, W)
     keep: Tensor  # (B, l) bool, False is no token
     context: Tensor | None  # (B, l, W), what a sketch makes of them, where there is one
+    drafted: Tensor | None = None  # (B, C, h, w), what their draft is, where it is known
 
 
 class DecoderTask(Stage):
@@ -181,7 +182,8 @@ class DecoderTask(Stage):
         that makes cells, of whose errors the loss is made.
         """
         if isinstance(self.net, Decoder):
-            for still in (self.net.sketch, None if self.net.cells is None else self.net.cells.into):
+            cells = None if self.net.cells is None else self.net.cells.into
+            for still in (self.net.sketch, cells):
                 if still is not None:
                     still.requires_grad_(False)
 
@@ -212,22 +214,28 @@ class DecoderTask(Stage):
         if nothing < config.everything_masked:
             keep = torch.zeros_like(keep)
         return {
-            **self._layout(None if hide_text < config.drop_text else caption, config.drop_layout, generator),
+            **self._layout(
+                None if hide_text < config.drop_text else caption, sample.look, config.drop_layout, generator
+            ),
             "image": pixels_of(sample, self.side),
             "tokens": self.tokens([] if hide_text < config.drop_text else ids),
             "keep": keep,
             "has_image": torch.tensor(hide_image >= config.drop_image),
         }
 
-    def _layout(self, caption: Caption | None, drop: float, generator: torch.Generator) -> dict[str, Tensor]:
-        """What an example says of the layout, where there is one. caption: None is hidden; drop: share of
-        layouts that are not shown
+    def _layout(
+        self, caption: Caption | None, look: str, drop: float, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """What an example says of the layout, where there is one. caption: None is hidden, and with it the
+        look; drop: share of layouts that are not shown
         """
         if not isinstance(self.net, Decoder) or self.net.layout is None:
             return {}
         end = self.embedder.config.text.length - 1
-        spots = [] if caption is None else placed(caption, self.embedder.bpe.encode, 1, end)
-        return example_of(spots, self.net.layout.config, drop, generator)
+        if caption is None:
+            return example_of([], self.net.layout.config, "", drop, generator)
+        spots = placed(caption, self.embedder.bpe.encode, 1, end)
+        return example_of(spots, self.net.layout.config, look, drop, generator)
 
     def tokens(self, ids: Sequence[int]) -> Tensor:
         """BPE ids -> (L,) int64 as the decoder reads a caption; of no ids: as it reads a hidden one"""
@@ -238,7 +246,9 @@ class DecoderTask(Stage):
         return {"samples": float(len(data["image"]))}
 
     def loss(self, batch: Batch, rng: SeedBatch) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """The hybrid loss (arXiv:2102.09672): squared error of the mean, the bound for the variance alone."""
+        """The hybrid loss (arXiv:2102.09672): squared error of the mean, the bound for the variance alone;
+        and the errors of the layout's priors and of the draft, which learn beside it.
+        """
         t = rng.uniform().pow(self.config.noise_power).mul(len(self.schedule)).long()  # (B,)
         eps = rng.normal(3, self.side, self.side)
         z = self.embedder.image_emb(batch.data["image"])
@@ -247,6 +257,9 @@ class DecoderTask(Stage):
         config, kind, count = self.config, self.net.config.prediction, len(t)
         drawn = max(1, math.ceil(config.pixels_share * count))
         read = self.read(batch.data["tokens"])
+        drafted = None if read is None else self.drafted(batch.data, read)
+        if read is not None and drafted is not None:
+            read = read._replace(drafted=drafted.detach())
         output, x0, velocity = self.outputs(batch.data, read, t, eps, z, drawn)
         with torch.autocast(x0.device.type, enabled=False):
             output, clean, noise, at = output.float(), x0[:drawn], eps[:drawn], t[:drawn]
@@ -270,6 +283,11 @@ class DecoderTask(Stage):
                 nats = self.net.layout.errors(read.context, read.keep, batch.data["spots"])  # (B,)
                 logged["layout"] = nats.detach()
                 errors.append(nats)
+            if drafted is not None:
+                assert isinstance(self.net, Decoder)
+                off = drafted.float() - self.net.seen(x0)
+                logged["draft"] = off.detach().square().mean(dim=(1, 2, 3))
+                errors.append(off.square().mean(dim=(1, 2, 3)))
 
         def share(each: Tensor) -> Tensor:
             """(B,), or (drawn,) for all of them -> what this part of a batch adds to its mean"""
@@ -316,10 +334,20 @@ class DecoderTask(Stage):
         known = known_part(x0, data["keep"])
         if read is None:
             return self.net.conditions(data["tokens"], z, has_image, known)
-        spots = None
-        if self.net.layout is not None:
-            spots = data["spots"] * data["shows_layout"][:, None, None]
-        return self.net.conditions(read.text_seq, z, has_image, known, read.keep, read.context, spots)
+        told = read.keep, read.context, self._spots(data), read.drafted
+        return self.net.conditions(read.text_seq, z, has_image, known, *told)
+
+    def drafted(self, data: Mapping[str, Tensor], read: Read) -> Tensor | None:
+        """(B, C, h, w) what examples are to be expected to be; None where there is no draft"""
+        if not isinstance(self.net, Decoder) or self.net.draft is None:
+            return None
+        assert read.context is not None
+        side = self.side if self.net.cells is None else self.side // self.net.cells.config.patch
+        return self.net.drafted(read.text_seq, read.keep, read.context, self._spots(data), side, side)
+
+    def _spots(self, data: Mapping[str, Tensor]) -> Tensor | None:
+        """(B, M, 5) what examples show of their layouts, where there are such"""
+        return data["spots"] * data["shows_layout"][:, None, None] if "spots" in data else None
 
     def read(self, tokens: Tensor) -> Read | None:
         """tokens (B, L) -> what CLIP's tower reads; None where the decoder reads them itself"""
@@ -394,7 +422,8 @@ class DecoderTask(Stage):
             for i, sample in enumerate(samples)
         ]
         tokens = [self.tokens(self.embedder.bpe.encode(caption.text)) for caption in captions]
-        layouts, count = [self._layout(caption, 0.0, torch.Generator()) for caption in captions], len(samples)
+        said, count = zip(captions, samples, strict=True), len(samples)
+        layouts = [self._layout(caption, sample.look, 0.0, torch.Generator()) for caption, sample in said]
         return {
             **{name: torch.stack([one[name] for one in layouts]).to(device) for name in layouts[0]},
             "image": torch.stack([pixels_of(sample, self.side) for sample in samples]).to(device),

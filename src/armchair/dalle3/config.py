@@ -11,6 +11,7 @@ from armchair.clip.config import TextConfig
 from armchair.diffusion.flow import Flow
 from armchair.diffusion.prediction import Kind
 from armchair.diffusion.schedule import Schedule
+from armchair.nn.draft import DraftConfig, check_draft
 from armchair.nn.layout import LayoutConfig, check_layout
 from armchair.nn.resnet import Modulation
 from armchair.nn.sketch import SketchConfig
@@ -74,6 +75,7 @@ class LatentConfig:
     words: WordsConfig = field(default_factory=T5Config)
     sketch: SketchConfig | None = None  # shown to the U-Net where nothing is known; not in the paper
     layout: LayoutConfig | None = None  # drawn from what the sketch reads, and shown; not in the paper
+    draft: DraftConfig | None = None  # painted after a layout, shown in the sketch's place; not in the paper
     pooled: bool = False  # the mean of the text's states joins the timestep; not in the paper
     levels: tuple[LevelSpec, ...] = (
         LevelSpec(width=320, depth=2, attention="cross"),
@@ -112,6 +114,7 @@ class LatentConfig:
         if self.sketch is not None and not self.inpaints:
             raise ValueError("a sketch is shown where nothing is known, and needs inpaints")
         check_layout(self.layout, self.sketch, self.levels[0].width, self.patch)
+        check_draft(self.draft, self.layout)
         stride = self.stride * self.unet.stride
         for width, height in self.shapes:
             if width % stride or height % stride:

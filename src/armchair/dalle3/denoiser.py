@@ -11,6 +11,7 @@ from armchair.dalle3.config import LatentConfig
 from armchair.dalle3.text_encoder import text_encoder
 from armchair.diffusion.flow import TIMES
 from armchair.nn.cross import Words
+from armchair.nn.draft import Draft
 from armchair.nn.embeddings import mean_state
 from armchair.nn.layout import Layout
 from armchair.nn.sketch import Sketch, filled
@@ -85,6 +86,9 @@ class Denoiser(nn.Module):
         self.layout = None
         if config.layout is not None:
             self.layout = Layout(config.layout, config.words.width, config.levels[0].width, config.patch)
+        self.draft = None
+        if config.draft is not None and config.layout is not None:
+            self.draft = Draft(config.draft, config.layout, config.words.width, config.channels)
         self.pooled = nn.Linear(config.words.width, config.unet.emb_width) if config.pooled else None
 
     def read(self, text_seq: Tensor, tokens: Tensor, keep: Tensor) -> Read:
@@ -95,18 +99,28 @@ class Denoiser(nn.Module):
         spots = None if self.config.layout is None else self.config.layout.nothing(len(tokens)).to(tokens)
         return Read(text_seq, keep, context, self.sketch.of(context, keep), spots)
 
-    def conditions(self, read: Read, known: Tensor | None) -> Conditions:
-        """known as in Conditions, or None where it does not inpaint"""
+    def conditions(self, read: Read, known: Tensor | None, drafted: Tensor | None = None) -> Conditions:
+        """known: as in Conditions, or None where it does not inpaint; drafted: None is what `drafted` says"""
         made: Conditions = {"words": self.unet.read(read.states), "keep": read.keep}
         if self.pooled is not None:
             made["extra"] = self.pooled(mean_state(read.states, read.keep))
         if self.config.inpaints:
             assert known is not None
-            made["known"] = known if read.sketch is None else filled(known, read.sketch)
+            drafted = self.drafted(read, *known.shape[2:]) if drafted is None else drafted
+            made["known"] = known if drafted is None else filled(known, drafted)
         if self.layout is not None:
             assert known is not None and read.context is not None and read.spots is not None
             made["beside"] = self.layout(read.states, read.context, read.spots, *known.shape[2:])
         return made
+
+    def drafted(self, read: Read, height: int, width: int) -> Tensor | None:
+        """What is to be expected of a latent of h x w cells: the draft (B, C, h, w); where there is none, the
+        sketch (B, C, S, S)
+        """
+        if self.draft is None:
+            return read.sketch
+        assert read.context is not None and read.spots is not None and read.sketch is not None
+        return self.draft(read.states, read.context, read.keep, read.spots, read.sketch, height, width)
 
     def nothing_known(self, rows: int, height: int, width: int) -> Tensor:
         """`known` of latents of h x w cells that are drawn as a whole."""

@@ -43,7 +43,7 @@ WORDS = 20_000  # samples whose captions give the languages and words that the b
 FITTED = 256  # pictures whose latents give the scale
 SHOWN = 8  # pictures of the preview sheet
 ROWS = 32  # pictures that evaluation and fitting compute at a time
-GROWN = ("sketch.", "places.", "layout.")  # in the names of weights that change nothing untrained
+GROWN = ("sketch.", "places.", "layout.", "draft.")  # in the names of weights that change nothing untrained
 CPU = torch.device("cpu")
 
 
@@ -71,7 +71,7 @@ class LatentTaskConfig:
         default_factory=lambda: CaptionMix(kinds={"long": 0.95, "alt": 0.05})
     )  # section 4
     bpe_dropout: float = 0.0  # of merges, in training only
-    # train this part alone: the sketch, which otherwise stands still, or the layout's prior
+    # train this part alone: the sketch, which otherwise stands still, the draft, or the layout's priors
     alone: PartName | None = None
     storage: str = "float16"  # of the weights in the bundle
     golden_prompt: str = "a red apple"
@@ -112,9 +112,9 @@ class LatentTaskConfig:
         )
         task = LatentTask
         if self.alone is not None:
-            from armchair.dalle3.alone import LayoutTask, SketchTask
+            from armchair.dalle3.alone import TASKS
 
-            task = SketchTask if self.alone == "sketch" else LayoutTask
+            task = TASKS[self.alone]
         return task(replace(self, net=net), using, coder, bpe, init)
 
 
@@ -126,6 +126,7 @@ class Group(NamedTuple):
     output: Tensor  # (b, C, h, w), what the network says of the noised examples
     x0: Tensor  # (b, C, h, w), their clean latents
     read: Read  # their captions
+    drafted: Tensor | None  # (b, C, h, w), what the network was shown of them, where it has a draft
 
 
 class LatentTask:
@@ -205,7 +206,9 @@ class LatentTask:
             words, hidden = config.net.words, hide_text < config.drop_text
             first = 0 if isinstance(words, T5Config) else 1  # a token that begins every caption
             spots = [] if hidden else placed(caption, self.bpe.encode, first, words.length - 1)
-            layout = example_of(spots, config.net.layout, config.drop_layout, generator)
+            layout = example_of(
+                spots, config.net.layout, "" if hidden else sample.look, config.drop_layout, generator
+            )
         return {
             **layout,
             "image": laid_flat(picture(sample.image, self._pictures[which]), self._pictures),
@@ -218,7 +221,9 @@ class LatentTask:
         return {"samples": float(len(data["image"]))}
 
     def loss(self, batch: Batch, rng: SeedBatch) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """Mean squared error of what is predicted, over cells and channels, then over pictures."""
+        """Mean squared error of what is predicted, over cells and channels, then over pictures; and the
+        errors of the layout's priors and of the draft, which learn beside it.
+        """
         rows, net = len(batch), self.config.net
         levels = self.levels
         t = (
@@ -228,8 +233,8 @@ class LatentTask:
         )
         eps = rng.normal(net.channels, max(h * w for h, w in self._grids))  # (B, C, M)
         each = eps.new_zeros(rows)
-        layout = eps.new_zeros(())
-        for index, at, output, x0, read in self.outputs(batch.data, t, eps):
+        layout, draft = eps.new_zeros(()), eps.new_zeros(())
+        for index, at, output, x0, read, drafted in self.outputs(batch.data, t, eps):
             with torch.autocast(x0.device.type, enabled=False):
                 error = simple(
                     output.float(),
@@ -244,11 +249,15 @@ class LatentTask:
             if self.net.denoiser.layout is not None and read.context is not None:
                 nats = self.net.denoiser.layout.errors(read.context, read.keep, batch.data["spots"][at])
                 layout = layout + nats.sum()
+            if drafted is not None:
+                draft = draft + squared(drafted, x0).sum()
         total = batch.totals["samples"]
         logged: dict[str, float | Tensor] = {}
         if self.net.denoiser.layout is not None:
             logged["layout"] = layout.detach() / total
-        return (each.sum() + layout) / total, logged
+        if self.net.denoiser.draft is not None:
+            logged["draft"] = draft.detach() / total
+        return (each.sum() + layout + draft) / total, logged
 
     def outputs(self, data: Mapping[str, Tensor], t: Tensor, eps: Tensor) -> list[Group]:
         """What the network says of noised examples, in groups that it computes together."""
@@ -268,9 +277,10 @@ class LatentTask:
                 if net.layout is not None:
                     shows = data["shows_layout"][at]
                     read = read._replace(spots=data["spots"][at] * shows[:, None, None])
-                cond = net.conditions(read, shown)
+                drafted = None if net.draft is None else net.drafted(read, *x0.shape[2:])
+                cond = net.conditions(read, shown, None if drafted is None else drafted.detach())
                 x = noised(x0[part], raised(eps[at], self._grids[index]), t[at], self.levels)
-                found.append(Group(index, at, net(x, t[at], **cond), x0[part], read))
+                found.append(Group(index, at, net(x, t[at], **cond), x0[part], read, drafted))
         return found
 
     @property
@@ -320,6 +330,7 @@ class LatentTask:
         device, levels = self.device, self.levels
         errors = {name: torch.zeros(n) for name in ("x0", "eps", "velocity")}
         layout: list[Tensor] = []
+        drafts: list[Tensor] = []
         cells = max(h * w for h, w in self._grids)
         for start in range(0, n, ROWS):
             rows = range(start, min(n, start + ROWS))
@@ -329,7 +340,7 @@ class LatentTask:
             else:
                 t = torch.tensor([i * len(levels) // n for i in rows], device=device)
             eps = SeedBatch(list(rows), device).normal(self.config.net.channels, cells)
-            for index, at, output, x0, read in self.outputs(data, t, eps):
+            for index, at, output, x0, read, drafted in self.outputs(data, t, eps):
                 noise = raised(eps[at], self._grids[index])
                 x = noised(x0, noise, t[at], levels)
                 found = predict(output.float(), x, t[at], levels, self.config.net.prediction)
@@ -338,10 +349,12 @@ class LatentTask:
                     table[at.cpu() + start] = error.square().mean(dim=(1, 2, 3)).cpu()
                 if self.net.denoiser.layout is not None and read.context is not None:
                     layout.append(self.net.denoiser.layout.errors(read.context, read.keep, data["spots"][at]))
+                if drafted is not None:
+                    drafts.append(squared(drafted, x0))
         thirds = zip(("x0_low", "x0_middle", "x0_high"), errors["x0"].tensor_split(3), strict=True)
         means = {name: table.mean().item() for name, table in errors.items()}
-        if layout:
-            means["layout"] = torch.cat(layout).mean().item()
+        beside = {"layout": layout, "draft": drafts}
+        means |= {name: torch.cat(parts).mean().item() for name, parts in beside.items() if parts}
         return {**means, **{name: part.mean().item() for name, part in thirds}}
 
     def components(self) -> dict[str, Component | Shared]:
@@ -392,6 +405,11 @@ class LatentTask:
         finally:
             self.config = config
         return {name: torch.stack([one[name] for one in made]).to(device) for name in made[0]}
+
+
+def squared(found: Tensor, truth: Tensor) -> Tensor:
+    """(B, C, h, w) each -> (B,) mean squared errors"""
+    return (found.float() - truth).square().mean(dim=(1, 2, 3))
 
 
 def small(pipeline: Dalle3) -> str:

@@ -15,7 +15,7 @@ from armchair.core.task import Batch, Sample, Source
 
 ROWS = 32  # pictures that evaluation computes at a time
 
-PartName = Literal["sketch", "layout"]
+PartName = Literal["sketch", "layout", "draft"]
 
 
 class Alone(ABC):

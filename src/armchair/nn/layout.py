@@ -22,9 +22,13 @@ from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch, mix
 from armchair.core.task import Spot
 from armchair.nn.cross import KeyedBlock
+from armchair.nn.embeddings import mean_state
 
-NUMBERS = 5  # of a spot: a token's place, counted from 1, then x, y, w, h in bins
+# of a spot: a token's place, counted from 1, then x, y, w, h in bins; where looks have names, the row after
+# all spots has no place, and the picture's look, counted from 1, in the place of x; 0 is unknown
+NUMBERS = 5
 NOWHERE = 0  # the place of no spot
+LOOK = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class LayoutConfig:
     hidden: int = 96  # numbers of a cell of a thing, before they are added up
     octaves: int = 3  # of a cell's coordinates in its thing's box
     temperature: float = 1.0  # that boxes are drawn at; which words have one is not left to chance
+    looks: tuple[str, ...] = ()  # manners in which a source draws whole pictures, see Sample.look
+    look_temperature: float = 1.0  # that looks are drawn at
     candidates: int = 4  # layouts that are drawn for a picture; the likeliest is taken
 
     def __post_init__(self) -> None:
@@ -46,14 +52,14 @@ class LayoutConfig:
             raise ValueError(f"layout.width {self.width} is no multiple of layout.heads {self.heads}")
         if self.most < 1 or self.bins < 2:
             raise ValueError(f"layout.most {self.most} is at least 1, and layout.bins {self.bins} at least 2")
-        if self.candidates < 1 or self.temperature <= 0:
+        if self.candidates < 1 or self.temperature <= 0 or self.look_temperature <= 0:
             raise ValueError(
-                f"layout.candidates {self.candidates} is at least 1, and layout.temperature above 0"
+                f"layout.candidates {self.candidates} is at least 1, layout.temperature above 0, looks' too"
             )
 
     def nothing(self, rows: int) -> Tensor:
-        """(rows, M, 5) int64, no spots"""
-        return torch.full((rows, self.most, NUMBERS), NOWHERE)
+        """(rows, M, 5) int64, no spots, and no look"""
+        return torch.full((rows, self.most + bool(self.looks), NUMBERS), NOWHERE)
 
 
 def check_layout(layout: LayoutConfig | None, sketch: object | None, width: int, patch: int) -> None:
@@ -74,31 +80,37 @@ def check_dropout(layout: LayoutConfig | None, bpe_dropout: float) -> None:
         raise BadInput(f"task.bpe_dropout={bpe_dropout}: 0 is needed, since a layout points to tokens")
 
 
-def spots_tensor(spots: Sequence[tuple[int, Spot]], config: LayoutConfig) -> Tensor:
+def spots_tensor(spots: Sequence[tuple[int, Spot]], config: LayoutConfig, look: str = "") -> Tensor:
     """Tokens' places, counted from 0, and where what they name stands -> (M, 5) int64, the first `most` of
-    them; then no spots
+    them, then no spots; and the look
     """
     rows = config.nothing(1)[0]
-    for row, (place, spot) in zip(rows, spots, strict=False):
+    if look in config.looks:
+        rows[-1, LOOK] = 1 + config.looks.index(look)
+    for row, (place, spot) in zip(rows[: config.most], spots, strict=False):
         shares = torch.tensor(spot[1:]) * config.bins
         row[0], row[1:] = place + 1, shares.long().clamp(0, config.bins - 1)
     return rows
 
 
 def example_of(
-    spots: Sequence[tuple[int, Spot]], config: LayoutConfig, drop: float, generator: torch.Generator
+    spots: Sequence[tuple[int, Spot]],
+    config: LayoutConfig,
+    look: str,
+    drop: float,
+    generator: torch.Generator,
 ) -> dict[str, Tensor]:
     """What a training example says of its layout: spots (M, 5), and shows_layout () bool, False in the share
     `drop` of examples, whose spots the prior alone learns from
     """
     return {
-        "spots": spots_tensor(spots, config),
+        "spots": spots_tensor(spots, config, look),
         "shows_layout": torch.rand((), generator=generator) >= drop,
     }
 
 
 class Layout(nn.Module):
-    """The prior, and what lays its spots on the cells of a U-Net."""
+    """The priors of spots and of looks, and what lays spots on the cells of a U-Net."""
 
     def __init__(self, config: LayoutConfig, text_width: int, width: int, patch: int):
         """width: of the U-Net's first level; patch: cells a side of the squares that it works on"""
@@ -106,6 +118,7 @@ class Layout(nn.Module):
         self.config = config
         self.patch = patch
         self.prior = LayoutPrior(config, text_width)
+        self.look = LookPrior(config, text_width) if config.looks else None
         self.laid = Laid(config, 2 * text_width, width // patch**2)
 
     def forward(self, text_seq: Tensor, context: Tensor, spots: Tensor, height: int, width: int) -> Tensor:
@@ -115,9 +128,14 @@ class Layout(nn.Module):
         cells = self.laid(torch.cat([text_seq, context], dim=2), spots, height, width)
         return F.pixel_unshuffle(cells, self.patch)
 
+    @property
+    def priors(self) -> nn.ModuleList:
+        """What is drawn with: where things stand, and the look."""
+        return nn.ModuleList([self.prior] if self.look is None else [self.prior, self.look])
+
     @torch.no_grad()
     def draw(self, context: Tensor, seeds: Sequence[int]) -> Tensor:
-        """context (1, L, W) of one caption -> spots (B, M, 5), a seed each"""
+        """context (1, L, W) of one caption -> spots (B, M, 5), a look too where there are any, a seed each"""
         count = self.config.candidates
         rng = SeedBatch([mix(seed, "layout") for seed in seeds], context.device)
         uniform = rng.uniform(count, NUMBERS * self.config.most)  # (B, K, 5 M)
@@ -127,11 +145,46 @@ class Layout(nn.Module):
         numbers = NUMBERS * (made[..., 0] != NOWHERE).sum(dim=1) + 1
         nats = (self.prior(words, keep, made) * numbers).unflatten(0, (-1, count))  # (B, K)
         rows = torch.arange(len(seeds), device=words.device)
-        return made.unflatten(0, (-1, count))[rows, nats.argmin(dim=1)]
+        spots = made.unflatten(0, (-1, count))[rows, nats.argmin(dim=1)]
+        if self.look is None:
+            return spots
+        whole = self.config.nothing(len(spots)).to(spots)
+        whole[:, :-1] = spots
+        uniform = SeedBatch([mix(seed, "look") for seed in seeds], context.device).uniform()
+        whole[:, -1, LOOK] = 1 + self.look.draw(context, uniform)
+        return whole
 
     def errors(self, context: Tensor, keep: Tensor, spots: Tensor) -> Tensor:
-        """(B,) nats a number, as the prior's; 0 where no spot is known"""
-        return self.prior(context, keep, spots) * (spots[..., 0] != NOWHERE).any(dim=1)
+        """(B,) nats a number, as the prior's, 0 where no spot is known; and those of the look"""
+        nats = self.prior(context, keep, spots) * (spots[..., 0] != NOWHERE).any(dim=1)
+        return nats if self.look is None else nats + self.look(context, keep, spots[:, -1, LOOK])
+
+
+class LookPrior(nn.Module):
+    """How often each look goes with a caption. B batch, L tokens of width W."""
+
+    def __init__(self, config: LayoutConfig, text_width: int):
+        super().__init__()
+        self.config = config
+        self.read = nn.Linear(text_width, config.width)
+        self.out = nn.Linear(config.width, len(config.looks))
+
+    def forward(self, context: Tensor, keep: Tensor, looks: Tensor) -> Tensor:
+        """context (B, L, W), keep (B, L) bool: False is no token, looks (B,) counted from 1 -> (B,) nats; 0
+        where the look is unknown
+        """
+        logits = self._logits(context, keep)
+        return F.cross_entropy(logits, looks - 1, ignore_index=-1, reduction="none")
+
+    def draw(self, context: Tensor, uniform: Tensor) -> Tensor:
+        """context (1, L, W) of one caption, uniform (B,) in 0..1, which choose -> (B,) counted from 0"""
+        keep = torch.ones(context.shape[:2], dtype=torch.bool, device=context.device)
+        logits = self._logits(context, keep) / self.config.look_temperature
+        share = logits.softmax(dim=1).cumsum(dim=1)  # (1, looks)
+        return (share < uniform[:, None]).sum(dim=1).clamp(max=share.shape[1] - 1)
+
+    def _logits(self, context: Tensor, keep: Tensor) -> Tensor:
+        return self.out(F.gelu(self.read(mean_state(context, keep)))).float()
 
 
 class Laid(nn.Module):

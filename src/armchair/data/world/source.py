@@ -51,6 +51,7 @@ class World:
             key=str(index),
             image=self.picture(scene),
             captions=captions(scene, self.config.unsaid),
+            look=scene.things[0].style,
             truth=scene,
         )
 
