@@ -57,7 +57,7 @@ class Placed:
         sample = self.source[index]
         caption = sample.captions[0]
         spot = Spot(len(caption.text.split(" ")[0]), 0.1 + index % 8 / 10, 0.5, 0.3, 0.4)
-        return replace(sample, captions=(replace(caption, spots=(spot,)),), look=LOOKS[index % 2])
+        return replace(sample, captions=(replace(caption, spots=(spot,), look=LOOKS[index % 2]),))
 
     def describe(self) -> dict[str, Any]:
         return self.source.describe()

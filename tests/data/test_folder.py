@@ -141,7 +141,11 @@ def test_spots(tmp_path: Path):
     for number in range(3):
         picture(tmp_path / f"{number}.png")
     rows = [
-        {"text": "a  cat and a dog", "spots": [[6, 0.25, 0.5, 0.5, 0.5], [16, 0.75, 0.5, 0.5, 1]]},
+        {
+            "text": "a  cat and a dog",
+            "look": "flat",
+            "spots": [[6, 0.25, 0.5, 0.5, 0.5], [16, 0.75, 0.5, 0.5, 1]],
+        },
         {"text": "a cat", "spots": [[9, 0.25, 0.5, 0.5, 0.5]]},
         {"text": "a cat", "spots": "none"},
     ]
@@ -151,6 +155,7 @@ def test_spots(tmp_path: Path):
     caption = source[0].captions[0]
     assert [caption.text[: spot.end] for spot in caption.spots] == ["a cat", "a cat and a dog"]
     assert caption.spots[1][1:] == (0.75, 0.5, 0.5, 1.0)
+    assert [source[i].captions[0].look for i in range(2)] == ["flat", ""]
     assert source[1].captions[0].spots == () and source[1].key == "2.png"
     assert source.skipped["spots are not [end, x, y, w, h]"] == ["metadata.jsonl:2"]
 

@@ -122,6 +122,30 @@ def test_the_likeliest_candidate_is_taken():
     assert nats[1].mean() < nats[0].mean() - 0.5
 
 
+def test_looks():
+    """The row after all spots says the look, of what names it knows; looks are drawn by their shares, each
+    seed's own, and learned where they are known. What lies on cells does not read them.
+    """
+    config = replace(SMALL, looks=("flat", "line", "soft"))
+    spot = [(2, Spot(9, 0.5, 0.5, 0.5, 0.5))]
+    made = spots_tensor(spot, config, "line")
+    assert made.shape == (4, NUMBERS) and made[-1].tolist() == [NOWHERE, 2, 0, 0, 0]
+    assert torch.equal(spots_tensor(spot * 9, config, "pencil")[:3], spots_tensor(spot * 3, config)[:3])
+    assert not spots_tensor(spot * 9, config, "pencil")[-1].any()
+
+    net = Layout(config, 10, 20, 2)
+    woken(net)
+    context, keep = torch.randn(1, 4, 10), torch.ones(1, 4, dtype=torch.bool)
+    drawn = net.draw(context, range(600))
+    assert torch.equal(drawn[7:9], net.draw(context, [7, 8])) and (drawn[:, -1, 0] == NOWHERE).all()
+    rows = torch.stack([spots_tensor(spot, config, look) for look in ("", *config.looks)])
+    nats = net.errors(context.expand(4, -1, -1), keep.expand(4, -1), rows).detach()
+    shares = torch.stack([(drawn[:, -1, 1] == look).float().mean() for look in (1, 2, 3)])
+    torch.testing.assert_close(shares, (nats[0] - nats[1:]).exp(), atol=0.06, rtol=0)
+    states = torch.randn(1, 4, 10)
+    assert torch.equal(net(states, context, rows[1:2], 8, 8), net(states, context, rows[2:3], 8, 8))
+
+
 def _first(net: LayoutPrior, context: Tensor, place: int) -> Tensor:
     """(bins,) the shares of x after a place, worked out step by step"""
     x = (context.new_zeros(1, SMALL.width) + net.position_embedding[0])[:, None]
@@ -140,6 +164,7 @@ def _first(net: LayoutPrior, context: Tensor, place: int) -> Tensor:
         ({"bins": 1}, "layout.bins 1 at least 2"),
         ({"candidates": 0}, "layout.candidates 0 is at least 1"),
         ({"temperature": 0.0}, "layout.temperature above 0"),
+        ({"look_temperature": 0.0}, "looks' too"),
     ],
 )
 def test_sizes_that_do_not_fit(changes: dict[str, float], words: str):

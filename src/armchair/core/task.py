@@ -41,6 +41,7 @@ class Caption:
     kind: CaptionKind = "alt"  # alt: as found on the web; short and long: true descriptions
     language: Language = ""  # "" is unknown
     spots: tuple[Spot, ...] = ()  # what of it stands where, as far as the source knows
+    look: str = ""  # the manner that the picture is drawn in, said or not, as far as the source knows
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,6 @@ class Sample:
     key: str  # names the sample to a person: a relative path, a scene number
     image: np.ndarray  # (H, W, 3) uint8
     captions: tuple[Caption, ...] = ()
-    look: str = ""  # the manner it is drawn in, where the source knows: a name of Emoji World's styles
     truth: Any = None  # what the picture shows, where the source knows: Emoji World's Scene
 
 

@@ -214,18 +214,14 @@ class DecoderTask(Stage):
         if nothing < config.everything_masked:
             keep = torch.zeros_like(keep)
         return {
-            **self._layout(
-                None if hide_text < config.drop_text else caption, sample.look, config.drop_layout, generator
-            ),
+            **self._layout(None if hide_text < config.drop_text else caption, config.drop_layout, generator),
             "image": pixels_of(sample, self.side),
             "tokens": self.tokens([] if hide_text < config.drop_text else ids),
             "keep": keep,
             "has_image": torch.tensor(hide_image >= config.drop_image),
         }
 
-    def _layout(
-        self, caption: Caption | None, look: str, drop: float, generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def _layout(self, caption: Caption | None, drop: float, generator: torch.Generator) -> dict[str, Tensor]:
         """What an example says of the layout, where there is one. caption: None is hidden, and with it the
         look; drop: share of layouts that are not shown
         """
@@ -235,7 +231,7 @@ class DecoderTask(Stage):
         if caption is None:
             return example_of([], self.net.layout.config, "", drop, generator)
         spots = placed(caption, self.embedder.bpe.encode, 1, end)
-        return example_of(spots, self.net.layout.config, look, drop, generator)
+        return example_of(spots, self.net.layout.config, caption.look, drop, generator)
 
     def tokens(self, ids: Sequence[int]) -> Tensor:
         """BPE ids -> (L,) int64 as the decoder reads a caption; of no ids: as it reads a hidden one"""
@@ -422,8 +418,7 @@ class DecoderTask(Stage):
             for i, sample in enumerate(samples)
         ]
         tokens = [self.tokens(self.embedder.bpe.encode(caption.text)) for caption in captions]
-        said, count = zip(captions, samples, strict=True), len(samples)
-        layouts = [self._layout(caption, sample.look, 0.0, torch.Generator()) for caption, sample in said]
+        layouts, count = [self._layout(caption, 0.0, torch.Generator()) for caption in captions], len(samples)
         return {
             **{name: torch.stack([one[name] for one in layouts]).to(device) for name in layouts[0]},
             "image": torch.stack([pixels_of(sample, self.side) for sample in samples]).to(device),

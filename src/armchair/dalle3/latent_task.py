@@ -207,7 +207,7 @@ class LatentTask:
             first = 0 if isinstance(words, T5Config) else 1  # a token that begins every caption
             spots = [] if hidden else placed(caption, self.bpe.encode, first, words.length - 1)
             layout = example_of(
-                spots, config.net.layout, "" if hidden else sample.look, config.drop_layout, generator
+                spots, config.net.layout, "" if hidden else caption.look, config.drop_layout, generator
             )
         return {
             **layout,

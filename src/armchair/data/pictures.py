@@ -235,9 +235,9 @@ def lines(text: str) -> tuple[Caption, ...]:
 def fields(row: Mapping[str, Any], key: str) -> tuple[Caption, ...]:
     """The captions of one JSON object or table row.
 
-    The first of TEXT_FIELDS that has words: a string, an object {"text", "kind", "language", "spots"}, or a
-    list of either; the row's own "kind" and "language" hold for strings. spots: a list of [end, x, y, w, h]
-    (core.task.Spot). Raises Unreadable for a wrong type.
+    The first of TEXT_FIELDS that has words: a string, an object {"text", "kind", "language", "spots",
+    "look"}, or a list of either; the row's own "kind", "language" and "look" hold for strings. spots: a list
+    of [end, x, y, w, h] (core.task.Spot). Raises Unreadable for a wrong type.
     """
     for name in TEXT_FIELDS:
         value = row.get(name)
@@ -264,12 +264,14 @@ def json_object(data: str | bytes, key: str) -> dict[str, Any]:
 
 def _caption(row: Mapping[str, Any], key: str) -> Caption:
     text, kind, language = row.get("text"), row.get("kind", "alt"), row.get("language", "")
+    look = row.get("look")
     if not isinstance(text, str):
         raise Unreadable(key, "caption is not text")
     # strangers' tables use these two names for other things
     kind = cast(CaptionKind, kind if kind in get_args(CaptionKind) else "alt")
     language = cast(Language, language if language in get_args(Language) else "")
-    return Caption(" ".join(text.split()), kind, language, _spots(row.get("spots"), text, key))
+    spots, look = _spots(row.get("spots"), text, key), look if isinstance(look, str) else ""
+    return Caption(" ".join(text.split()), kind, language, spots, look)
 
 
 def _spots(value: object, text: str, key: str) -> tuple[Spot, ...]:

@@ -43,7 +43,7 @@ class LayoutConfig:
     hidden: int = 96  # numbers of a cell of a thing, before they are added up
     octaves: int = 3  # of a cell's coordinates in its thing's box
     temperature: float = 1.0  # that boxes are drawn at; which words have one is not left to chance
-    looks: tuple[str, ...] = ()  # manners in which a source draws whole pictures, see Sample.look
+    looks: tuple[str, ...] = ()  # manners that pictures are drawn in, see Caption.look
     look_temperature: float = 1.0  # that looks are drawn at
     candidates: int = 4  # layouts that are drawn for a picture; the likeliest is taken
 

@@ -51,7 +51,6 @@ class World:
             key=str(index),
             image=self.picture(scene),
             captions=captions(scene, self.config.unsaid),
-            look=scene.things[0].style,
             truth=scene,
         )
 
@@ -97,7 +96,7 @@ def captions(scene: Scene, unsaid: float = 0.0) -> tuple[Caption, ...]:
             if leaves_out and Dice("unsaid", scene.index, language).chance(unsaid):
                 told = replace(scene, relations=())
             text = caption(told, kind, language, words_rng(scene.index, kind, language))
-            made.append(Caption(text, kind, language, spots(scene, text, language)))
+            made.append(Caption(text, kind, language, spots(scene, text, language), scene.things[0].style))
     return tuple(made)
 
 
