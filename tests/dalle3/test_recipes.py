@@ -55,7 +55,7 @@ def test_papers_numbers():
 
 
 def test_shipped_size():
-    """int8 takes a byte a parameter: all three networks stay below 15 MiB."""
+    """Six bits a parameter, or a byte: all networks stay below 15 MiB."""
     recipe = load_recipe("dalle3_latent_emoji")
     words = T5Config(**{**to_json(recipe.task.net.words), "vocab": 4_098, "pad": 4_096, "end": 4_097})
     config = fill(recipe.task.net, {"words": to_json(words)})
@@ -64,7 +64,7 @@ def test_shipped_size():
     with Unfilled():
         sizes = [sum(p.numel() for p in network_class(c)(c).parameters()) for c in (config, coder.task.net)]
     assert (recipe.task.storage, recipe.rounding, coder.task.storage) == ("int6", "int6", "int8")
-    assert 0.75 * sizes[0] + sizes[1] < 13 * 2**20  # bytes
+    assert 0.75 * sizes[0] + sizes[1] < 15 * 2**20  # bytes
 
 
 def test_tiny_system_trains_whole(tmp_path: Path):
