@@ -22,7 +22,6 @@ from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch, mix
 from armchair.core.task import Spot
 from armchair.nn.cross import KeyedBlock
-from armchair.nn.embeddings import mean_state
 
 # of a spot: a token's place, counted from 1, then x, y, w, h in bins; where looks have names, the row after
 # all spots has no place, and the picture's look, counted from 1, in the place of x; 0 is unknown
@@ -161,12 +160,15 @@ class Layout(nn.Module):
 
 
 class LookPrior(nn.Module):
-    """How often each look goes with a caption. B batch, L tokens of width W."""
+    """How often each look goes with a caption, by the words that say so: what each token makes of it, weighed
+    by the token. B batch, L tokens of width W.
+    """
 
     def __init__(self, config: LayoutConfig, text_width: int):
         super().__init__()
         self.config = config
         self.read = nn.Linear(text_width, config.width)
+        self.weigh = nn.Linear(config.width, 1)
         self.out = nn.Linear(config.width, len(config.looks))
 
     def forward(self, context: Tensor, keep: Tensor, looks: Tensor) -> Tensor:
@@ -184,7 +186,10 @@ class LookPrior(nn.Module):
         return (share < uniform[:, None]).sum(dim=1).clamp(max=share.shape[1] - 1)
 
     def _logits(self, context: Tensor, keep: Tensor) -> Tensor:
-        return self.out(F.gelu(self.read(mean_state(context, keep)))).float()
+        """-> (B, looks)"""
+        h = F.gelu(self.read(context))  # (B, L, H)
+        weights = self.weigh(h).float().masked_fill(~keep.unsqueeze(2), -torch.inf).softmax(dim=1)
+        return self.out((h * weights.to(h)).sum(dim=1)).float()
 
 
 class Laid(nn.Module):
