@@ -55,7 +55,7 @@ def recipe() -> Recipe:
                 kinds={"long": 0.5, "short": 0.45, "alt": 0.05}, languages={"en": 0.5, "ko": 0.5}
             ),
             storage="int6",
-            sampling=SamplingConfig(steps=8, guidance=4.0, sampler="euler"),
+            sampling=SamplingConfig(steps=8, guidance=2.5, sampler="euler"),
         ),
         data=shipped_mix(),
         steps=5_000,
