@@ -125,11 +125,9 @@ def run(
             if metrics is not None:
                 metrics.update(done, {**logged, "lr": recipe.optim.lr * scale})
                 if recipe.preview_every and (end or done % recipe.preview_every == 0):
-                    _preview(task, ema, metrics, done, recipe.seed, device)
+                    _preview(task, ema, metrics, done, recipe, device)
                 if recipe.evaluate_every and (end or done % recipe.evaluate_every == 0):
-                    scores = _evaluate(
-                        task, ema, source if held_out is None else held_out, recipe.evaluate_samples
-                    )
+                    scores = _evaluate(task, ema, source if held_out is None else held_out, recipe)
                     metrics.scores(done, scores)
                     state = State(step=done, samples_seen=state.samples_seen, scores=scores)
                 if end or done % recipe.checkpoint_every == 0:
@@ -270,22 +268,32 @@ def _load_weights(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 @contextlib.contextmanager
-def _resting(task: Task, ema: EMA) -> Iterator[None]:
-    """The averaged weights, in evaluation mode and without a graph."""
+def _resting(task: Task, ema: EMA, rounding: str | None = None) -> Iterator[None]:
+    """The averaged weights, in evaluation mode and without a graph; rounding: as it rounds them, since those
+    that learned rounded are not good otherwise.
+    """
     task.net.eval()
-    with ema.applied(), torch.no_grad():
+    with contextlib.ExitStack() as moved:
+        moved.enter_context(ema.applied())
+        moved.enter_context(torch.no_grad())
+        if rounding is not None:
+            trained = [p for p in task.net.parameters() if p.requires_grad]
+            moved.enter_context(stored(trained, rounding))
         yield
     task.net.train()
 
 
-def _preview(task: Task, ema: EMA, metrics: Metrics, step: int, seed: int, device: torch.device) -> None:
-    seeds = [mix(seed, "preview", index) % 2**31 for index in range(PREVIEWS)]  # as a person would type them
-    with _resting(task, ema):
+def _preview(task: Task, ema: EMA, metrics: Metrics, step: int, recipe: Recipe, device: torch.device) -> None:
+    seeds = [
+        mix(recipe.seed, "preview", index) % 2**31 for index in range(PREVIEWS)
+    ]  # as a person types them
+    with _resting(task, ema, recipe.rounding):
         image = task.preview(SeedBatch(seeds, device))
     if image is not None:
         metrics.preview(step, image)
 
 
-def _evaluate(task: Task, ema: EMA, source: Source, samples: int) -> dict[str, float]:
-    with _resting(task, ema):
-        return {name: float(value) for name, value in task.evaluate(source, samples).items()}
+def _evaluate(task: Task, ema: EMA, source: Source, recipe: Recipe) -> dict[str, float]:
+    with _resting(task, ema, recipe.rounding):
+        found = task.evaluate(source, recipe.evaluate_samples)
+    return {name: float(value) for name, value in found.items()}
