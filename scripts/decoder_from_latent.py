@@ -78,6 +78,7 @@ def config_of(latent: LatentConfig, sizes: AutoencoderConfig, before: DecoderCon
         image_size=latent.side,
         sketch=latent.sketch,
         layout=latent.layout,
+        draft=latent.draft,
         pooled=latent.pooled,
         levels=latent.levels,
         cells=CellsConfig(
@@ -103,7 +104,7 @@ def move(net: Decoder, source: Bundle, before: Bundle, latent: LatentConfig) -> 
     )
     own = net.state_dict()
     for name, value in theirs.items():
-        if name.startswith(("unet.", "sketch.", "layout.")):
+        if name.startswith(("unet.", "sketch.", "layout.", "draft.")):
             own[name] = torch.zeros_like(own[name])  # the variance's channels, which come last, stay so
             own[name][: len(value)] = value
     for part in ("weight", "bias"):

@@ -158,7 +158,7 @@ def test_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         for index, at in by_shape(data["shape"], SHAPES):
             x0 = task.net.denoiser.scale(task.encode(raised(data["image"][at], task._pictures[index])))
             read = Read(torch.zeros(len(at), 1, 16), torch.ones(len(at), 1, dtype=torch.bool))
-            found.append(Group(index, at, raised(eps[at], SHAPES[index]) - x0, x0, read))
+            found.append(Group(index, at, raised(eps[at], SHAPES[index]) - x0, x0, read, None))
             truth[float(t[0])] = noised(x0, raised(eps[at], SHAPES[index]), t[at], Flow())
         return found
 
