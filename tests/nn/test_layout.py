@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from armchair.core.task import Spot
-from armchair.nn.layout import NOWHERE, NUMBERS, Laid, Layout, LayoutConfig, LayoutPrior, spots_tensor
+from armchair.nn.layout import (
+    NOWHERE,
+    NUMBERS,
+    Laid,
+    Layout,
+    LayoutConfig,
+    LayoutPrior,
+    spots_tensor,
+    unstretched,
+)
 
 SMALL = LayoutConfig(width=12, depth=2, heads=3, most=3, bins=8, hidden=6, octaves=2)
 
@@ -144,6 +153,14 @@ def test_looks():
     torch.testing.assert_close(shares, (nats[0] - nats[1:]).exp(), atol=0.06, rtol=0)
     states = torch.randn(1, 4, 10)
     assert torch.equal(net(states, context, rows[1:2], 8, 8), net(states, context, rows[2:3], 8, 8))
+
+
+def test_things_keep_their_proportions():
+    """On a wide picture boxes are as much narrower as it is wider; on a square they stay."""
+    made = spots((2, 4, 3, 4, 6), (3, 1, 1, 7, 2))
+    assert torch.equal(unstretched(made, 4, 4), made)
+    assert unstretched(made, 4, 8)[0].tolist() == [[2, 4, 3, 2, 6], [3, 1, 1, 3, 2], [0] * 5]
+    assert unstretched(made, 8, 4)[0, 0].tolist() == [2, 4, 3, 4, 3]
 
 
 def _first(net: LayoutPrior, context: Tensor, place: int) -> Tensor:

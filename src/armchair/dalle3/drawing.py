@@ -18,6 +18,7 @@ from armchair.diffusion.flow import Flow
 from armchair.diffusion.guidance import guided
 from armchair.diffusion.prediction import Denoiser as Denoise
 from armchair.diffusion.prediction import Output, denoiser
+from armchair.nn.layout import unstretched
 
 
 @torch.no_grad()
@@ -28,14 +29,17 @@ def read(encoder: nn.Module, net: Denoiser, ids: Sequence[int]) -> Read:
     return net.read(encoder(tokens, keep), tokens, keep)
 
 
-def laid_out(net: Denoiser, words: Sequence[Read], seeds: Sequence[int]) -> list[Read]:
-    """Captions with layouts of their own, a seed each; as they are where the network draws none."""
+def laid_out(
+    net: Denoiser, words: Sequence[Read], seeds: Sequence[int], height: int, width: int
+) -> list[Read]:
+    """Captions with layouts of their own for h x w cells, a seed each; as they are where it draws none."""
     if net.layout is None:
         return list(words)
     made: list[Read] = []
     for one, seed in zip(words, seeds, strict=True):
         assert one.context is not None
-        made.append(one._replace(spots=net.layout.draw(one.context, [seed])))
+        spots = unstretched(net.layout.draw(one.context, [seed]), height, width)
+        made.append(one._replace(spots=spots))
     return made
 
 

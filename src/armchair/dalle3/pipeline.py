@@ -144,7 +144,7 @@ class Dalle3:
         net: Denoiser = self.parts["latent"]
         words = [found[text] for text in prompts]
         if kept is None:  # beside what is kept, what a layout says may have no room
-            words = laid_out(net, words, seeds)
+            words = laid_out(net, words, seeds, *self._grid(shape))
         interval = parse_interval(settings["guidance_interval"])
         denoise = denoise_of(net, words, found[""], settings["guidance"], known, interval)
         rng = SeedBatch(seeds, self.device)

@@ -92,6 +92,16 @@ def spots_tensor(spots: Sequence[tuple[int, Spot]], config: LayoutConfig, look: 
     return rows
 
 
+def unstretched(spots: Tensor, height: int, width: int) -> Tensor:
+    """spots (B, M, 5) as they are drawn for a square -> (B, M, 5) for h x w cells: things keep their middles'
+    shares and their own proportions. A caption does not say which shape its picture will have.
+    """
+    made, short = spots.clone(), min(height, width)
+    for number, cells in ((3, width), (4, height)):
+        made[..., number] = spots[..., number] * short // cells
+    return made
+
+
 def example_of(
     spots: Sequence[tuple[int, Spot]],
     config: LayoutConfig,
