@@ -284,9 +284,8 @@ def _resting(task: Task, ema: EMA, rounding: str | None = None) -> Iterator[None
 
 
 def _preview(task: Task, ema: EMA, metrics: Metrics, step: int, recipe: Recipe, device: torch.device) -> None:
-    seeds = [
-        mix(recipe.seed, "preview", index) % 2**31 for index in range(PREVIEWS)
-    ]  # as a person types them
+    # as a person would type them
+    seeds = [mix(recipe.seed, "preview", index) % 2**31 for index in range(PREVIEWS)]
     with _resting(task, ema, recipe.rounding):
         image = task.preview(SeedBatch(seeds, device))
     if image is not None:
