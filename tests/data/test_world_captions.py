@@ -164,13 +164,13 @@ def ko_any(t: Thing) -> str:
 
 
 KO_RELATIONS = {
-    "left of": "(?:왼쪽에|왼편에)",
-    "right of": "(?:오른쪽에|오른편에)",
-    "above": "(?:위에|위쪽에)",
-    "below": "(?:아래에|아래쪽에|밑에)",
-    "on": "위에",
-    "in front of": "(?:앞에|앞쪽에)",
-    "behind": "(?:뒤에|뒤쪽에)",
+    "left of": "(?:왼쪽|왼편)",
+    "right of": "(?:오른쪽|오른편)",
+    "above": "(?:위|위쪽)",
+    "below": "(?:아래|아래쪽|밑)",
+    "on": "위",
+    "in front of": "(?:앞|앞쪽)",
+    "behind": "(?:뒤|뒤쪽)",
 }
 KO_INVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 KO_VERBS = {
@@ -191,9 +191,10 @@ def ko_related(s: Scene, r: Relation, text: str) -> bool:
         )
 
     def seen(kind, a, b):
-        place = f"{b} {KO_RELATIONS[kind]}"
+        side = f"{b} {KO_RELATIONS[kind]}"
+        place = f"{side}에"
         linked = "(?:(?:올라가 |앉아 |서 |놓여 |올려져 )?있는|올라간|앉은|선|놓인|올려진)"
-        return re.search(f"{a}(?:이|가|은|는) {place} |{place} {linked} {a}", text) is not None
+        return re.search(f"{a}(?:이|가|은|는) {place} |{place} {linked} {a}|{side}의 {a}", text) is not None
 
     inverse = {**KO_INVERSE, "in front of": "behind"}.get(r.kind)
     return seen(r.kind, a, b) or (inverse is not None and seen(inverse, b, a))

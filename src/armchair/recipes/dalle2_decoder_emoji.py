@@ -14,7 +14,8 @@ Reaches  see docs/status.md: the error of the clean picture, and what the judge 
 from armchair.dalle2.config import CellsConfig, DecoderConfig
 from armchair.dalle2.decoder_task import DecoderTaskConfig, SamplingConfig
 from armchair.data.captions import CaptionMix
-from armchair.data.world.scene import shipped_mix
+from armchair.data.world.scene import STYLES, shipped_mix
+from armchair.nn.draft import DraftConfig
 from armchair.nn.layout import LayoutConfig
 from armchair.nn.sketch import SketchConfig
 from armchair.nn.unet import LevelSpec
@@ -31,7 +32,8 @@ def recipe() -> Recipe:
                 text_width=192,
                 vocab=4_098,
                 sketch=SketchConfig(width=192, depth=2, heads=3, head_width=64, hidden=384, side=4),
-                layout=LayoutConfig(),
+                layout=LayoutConfig(looks=STYLES),
+                draft=DraftConfig(),
                 pooled=True,
                 levels=(
                     LevelSpec(width=160, depth=1, attention="keys"),

@@ -199,11 +199,13 @@ class Telling:
         return f"{subject} {o.mention()} {self.pick(words.RELATIONS[kind])} {extra}있"
 
     def relation_noun(self, relation: Relation) -> str:
-        """ "개 왼쪽에 있는 고양이": a noun phrase."""
+        """ "개 왼쪽에 있는 고양이", "개 왼쪽의 고양이": a noun phrase."""
         if relation.verb is not None:
             s, o = self.named[relation.subject], self.named[relation.object]
             return f"{josa(o.mention(), '을')} {self.pick(self._verb(relation)[1])} {s.mention()}"
         s, kind, o = self._seen(relation)
+        if self.rng.random() < 0.25:
+            return f"{o.mention()} {self.pick(words.RELATIONS_OF[kind])} {s.mention()}"
         form = "있는"
         if kind == "on":
             stem, noun_form = self._on(relation.subject)

@@ -141,6 +141,8 @@ RELATIONS: dict[str, tuple[str, ...]] = {
     "in front of": ("앞에", "앞에", "앞쪽에"),
     "behind": ("뒤에", "뒤쪽에"),
 }
+# "컵 위의 사과": before a noun
+RELATIONS_OF = {kind: tuple(f"{place[:-1]}의" for place in places) for kind, places in RELATIONS.items()}
 INVERSE = {
     "left of": "right of",
     "right of": "left of",
