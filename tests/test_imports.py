@@ -96,3 +96,11 @@ def test_heavy_libraries_wait(module: str, tmp_path: Path) -> None:
     code = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
     loaded = set(json.loads(python(code, folder=tmp_path)))
     assert {"torch", "numpy", "PIL", "tokenizers"} & loaded == set()
+
+
+@pytest.mark.parametrize("name", ["dalle1", "dalle2", "dalle3"])
+def test_drawing_leaves_torch_compiler_alone(name: str, tmp_path: Path) -> None:
+    """Arithmetic on "meta" tensors, as of scaled random weights, loads it: two seconds of a cold start."""
+    draw = f"armchair.load({name!r}).generate('a red apple', size='64x64')"
+    code = f"import json, sys, armchair; {draw}; print(json.dumps(sorted(sys.modules)))"
+    assert {"torch._dynamo", "sympy"} & set(json.loads(python(code, folder=tmp_path))) == set()

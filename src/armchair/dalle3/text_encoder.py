@@ -55,13 +55,14 @@ class ClipWords(nn.Module):
         self.config = config
         text = config.text
         self.token_embedding = nn.Embedding(text.vocab, text.width)
-        self.position_embedding = nn.Parameter(0.01 * torch.randn(text.length, text.width))
+        self.position_embedding = nn.Parameter(torch.empty(text.length, text.width))
         self.position_embedding.no_muon = True  # type: ignore[attr-defined]
         self.blocks = nn.ModuleList(
             Block(text.width, text.heads, quick_gelu=config.quick_gelu) for _ in range(text.depth)
         )
         self.norm = nn.LayerNorm(text.width)
         nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.position_embedding, std=0.01)
 
     def forward(self, tokens: Tensor, keep: Tensor) -> Tensor:
         """tokens (B, L), keep is not used: all places are read -> (B, L, W)"""

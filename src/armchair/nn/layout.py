@@ -257,7 +257,7 @@ class LayoutPrior(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.position_embedding = nn.Parameter(0.02 * torch.randn(NUMBERS * config.most, width))
+        self.position_embedding = nn.Parameter(torch.empty(NUMBERS * config.most, width))
         self.position_embedding.no_muon = True  # type: ignore[attr-defined]
         self.number_embedding = nn.Embedding((NUMBERS - 1) * config.bins, width)
         self.place_projection = nn.Linear(text_width, width)
@@ -267,9 +267,10 @@ class LayoutPrior(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.pointer = nn.Linear(width, width)
         self.keys = nn.Linear(text_width, width)
-        self.end = nn.Parameter(0.02 * torch.randn(width))  # the key of no place
+        self.end = nn.Parameter(torch.empty(width))  # the key of no place
         self.numbers = nn.Linear(width, (NUMBERS - 1) * config.bins)
-        nn.init.normal_(self.number_embedding.weight, std=0.02)
+        for weight in (self.number_embedding.weight, self.position_embedding, self.end):
+            nn.init.normal_(weight, std=0.02)
 
     def forward(self, context: Tensor, keep: Tensor, spots: Tensor) -> Tensor:
         """context (B, L, W), keep (B, L) bool: False is no token, spots (B, M, 5) -> (B,) nats a number"""

@@ -44,13 +44,14 @@ class Sketch(nn.Module):
         self.distance_embedding = nn.Embedding(config.buckets, config.heads)
         self.blocks = nn.ModuleList(T5Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width)
-        self.queries = nn.Parameter(0.5 * torch.randn(config.side**2, width))
+        self.queries = nn.Parameter(torch.empty(config.side**2, width))
         self.queries.no_muon = True  # type: ignore[attr-defined]
         self.query = nn.Linear(width, width)
         self.keys = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
         last = nn.Linear(MLP * width, channels)
         self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, MLP * width), nn.GELU(), last)
+        nn.init.normal_(self.queries, std=0.5)
         nn.init.normal_(self.token_embedding.weight)
         for zero in (self.distance_embedding.weight, last.weight, last.bias):
             nn.init.zeros_(zero)
