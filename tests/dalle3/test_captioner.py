@@ -13,10 +13,10 @@ from armchair.clip.config import ClipConfig, ResNetConfig, TextConfig
 from armchair.core.bundle import Bundle
 from armchair.core.errors import BadInput
 from armchair.core.rng import SeedBatch
-from armchair.core.task import Batch, Caption, Sample
+from armchair.core.task import Batch, Caption, Sample, Spot
 from armchair.dalle3.captioner_config import MANNERS, CaptionerConfig
 from armchair.dalle3.captioner_pipeline import CaptionerModel
-from armchair.dalle3.captioner_task import CaptionerTask, CaptionerTaskConfig
+from armchair.dalle3.captioner_task import UNNAMED, CaptionerTask, CaptionerTaskConfig
 from armchair.data.captions import CaptionMix
 from armchair.data.world.art import ShapeArt
 from armchair.data.world.reading import read
@@ -198,3 +198,36 @@ def test_evaluation_reads_the_captions(clip: Bundle):
         "en",
         "ko",
     )
+
+
+def test_image_tokens_say_names(clip: Bundle):
+    """Those in a thing's box learn the end of its name, of two things the smaller one's; the rest nothing;
+    nor do any of a picture of which a square is cut.
+    """
+    task = captioner_task(clip, contrast=0.0, naming=0.5)
+    size, grid = task.config.net.clip.image_size, task.config.net.clip.grid
+    text = "a red apple on a cat"
+    spots = (Spot(11, 0.0, 0.0, 1.0, 1.0), Spot(20, 0.5, 0.5, 2.0, 2.0))  # a corner; all of it
+    images = torch.randint(256, (2, size, size, 3), generator=torch.Generator().manual_seed(0))
+    square = Sample("x", images[0].byte().numpy(), (Caption(text, "short", "en", spots),))
+    made = task.example(square, torch.Generator().manual_seed(0))
+    apple, cat = (task.bpe.encode(text[: spot.end])[-1] for spot in spots)
+    assert apple != cat
+    names = made["names"].reshape(grid, grid)
+    assert (names[: grid // 2, : grid // 2] == apple).all() and (names == apple).sum() == (grid // 2) ** 2
+    assert (names == cat).sum() == grid**2 - (grid // 2) ** 2
+    wide = Sample("y", images.byte().reshape(size, 2 * size, 3).numpy(), square.captions)
+    unnamed = task.example(wide, torch.Generator().manual_seed(0))
+    assert (unnamed["names"] == UNNAMED).all()
+    data = {name: torch.stack([made[name], unnamed[name]]) for name in made}
+    both = Batch(data, [0, 1], 0, task.counts(data))
+    assert both.totals["named"] == grid**2
+    optimizer = torch.optim.Adam(task.net.parameters(), 5e-3)
+    first = task.loss(both, SeedBatch([0, 1]))[1]
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss, logged = task.loss(both, SeedBatch([0, 1]))
+        loss.backward()
+        optimizer.step()
+    assert loss.item() == pytest.approx(2 * float(logged["captioning"]) + 0.5 * float(logged["naming"]))
+    assert float(logged["naming"]) < 0.5 * float(first["naming"])

@@ -72,6 +72,12 @@ class Captioner(nn.Module):
             h, _ = block(h, block.context(context))
         return text_emb, self.logits(h)
 
+    def names(self, seen: Tensor, manner: Tensor, where: Tensor) -> Tensor:
+        """seen (B, 1 + N, W), manner (B,), where (B, N) bool, M of them true -> (M, V) float32, of what each
+        image token says that it shows
+        """
+        return self.logits((seen[:, 1:] + self.manner(manner).unsqueeze(1).to(seen.dtype))[where])
+
     def logits(self, h: Tensor) -> Tensor:
         """h (..., W) -> (..., V) float32"""
         return self.head(self.norm(h)).float()

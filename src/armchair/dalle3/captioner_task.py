@@ -22,7 +22,7 @@ from armchair.core.config import from_json, to_json
 from armchair.core.errors import BadInput
 from armchair.core.packing import fill_module, pack, unpack
 from armchair.core.rng import SeedBatch
-from armchair.core.task import Batch, Caption, Sample, Source
+from armchair.core.task import Batch, Caption, Sample, Source, Spot
 from armchair.dalle3.captioner import Captioner
 from armchair.dalle3.captioner_config import MANNERS, CaptionerConfig
 from armchair.dalle3.captioner_pipeline import CaptionerModel
@@ -35,6 +35,7 @@ from armchair.text.tokenizer import AnyBPE, tokenizer_of
 GLANCE = 1_000  # samples whose languages are noted
 GROUPS = 4  # of captions of like length, each computed no longer than its longest
 SPOKEN = 64  # pictures that evaluation has captioned, at most
+UNNAMED = -100  # of an image token where no caption says what stands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,9 @@ class CaptionerTaskConfig:
     subject: bool = False  # short captions name the main subject alone, where the source knows it
     captioning: float = 2.0  # weight of the language model's loss (CoCa, section 4.1)
     contrast: float = 1.0  # weight of CLIP's loss; 0: none, as in the fine-tunes
+    # weight of the loss of image tokens that each say the name of what stands there, where captions know it:
+    # a picture teaches dozens of words so, and not one a thing; not in the papers
+    naming: float = 0.0
     soften: float = 0.0  # share of pictures shrunk and grown again, so that soft ones are read too
     bpe_dropout: float = 0.0  # of merges, in training only
     storage: str = "float16"  # of the weights in the bundle
@@ -57,7 +61,7 @@ class CaptionerTaskConfig:
         for name in ("soften", "bpe_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
-        for name in ("captioning", "contrast"):
+        for name in ("captioning", "contrast", "naming"):
             if getattr(self, name) < 0:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a weight of 0 or more is needed")
         if self.each < 1:
@@ -117,7 +121,9 @@ class CaptionerTask:
         self.languages = tuple(sorted({c.language for c in seen if c.language}))
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
-        """image (3, S, S) uint8; tokens (K, L) and manner (K,) of `each` = K captions"""
+        """image (3, S, S) uint8; tokens (K, L) and manner (K,) of `each` = K captions; where image tokens learn
+        names (N,) of them
+        """
         u = torch.rand(3, dtype=torch.float64, generator=generator).tolist()
         pixels = random_square(sample.image, self.config.net.clip.image_size, u[0])
         if u[1] < self.config.soften:
@@ -129,18 +135,37 @@ class CaptionerTask:
             )
             for caption in chosen
         ]
-        return {
+        made = {
             "image": torch.tensor(pixels).permute(2, 0, 1),
             "tokens": torch.stack(rows),
             "manner": torch.tensor([MANNERS.index((c.kind, c.language)) for c in chosen]),
         }
+        if self.config.naming > 0:
+            whole = sample.image.shape[0] == sample.image.shape[1]  # of others a square is cut
+            made["names"] = self._names(chosen[0].spots if whole else (), chosen[0].text)
+        return made
+
+    def _names(self, spots: Sequence[Spot], text: str) -> Tensor:
+        """(N,) the id that ends the name of what stands at each image token, of several things the smallest;
+        UNNAMED elsewhere
+        """
+        clip = self.config.net.clip
+        at = (torch.arange(clip.grid) + 0.5) / clip.grid
+        names = torch.full((clip.grid, clip.grid), UNNAMED)
+        for spot in sorted(spots, key=lambda spot: -spot.w * spot.h):
+            down, across = (at - spot.y).abs() < spot.h / 2, (at - spot.x).abs() < spot.w / 2
+            names[down[:, None] & across] = self.bpe.encode(text[: spot.end])[-1]
+        return names.flatten()
 
     def counts(self, data: dict[str, Tensor]) -> dict[str, float]:
-        """tokens: those that are predicted, ends among them"""
-        return {"samples": float(len(data["tokens"])), "tokens": float(data["tokens"].argmax(dim=-1).sum())}
+        """tokens: those that are predicted, ends among them; named: image tokens that are to say a name"""
+        counts = {"samples": float(len(data["tokens"])), "tokens": float(data["tokens"].argmax(dim=-1).sum())}
+        if "names" in data:
+            counts["named"] = float((data["names"] != UNNAMED).sum())
+        return counts
 
     def loss(self, batch: Batch, rng: SeedBatch) -> tuple[Tensor, Mapping[str, float | Tensor]]:
-        """The weighted sum of both, each of which is logged in nats. Raises BadInput for micro-batches where
+        """The weighted sum of all, each of which is logged in nats. Raises BadInput for micro-batches where
         there is a contrastive loss: a share of a batch knows too few wrong answers.
         """
         config, samples = self.config, batch.totals["samples"]
@@ -148,7 +173,8 @@ class CaptionerTask:
             check_whole(len(batch), samples)
         with torch.no_grad():
             self.net.clip.logit_scale.clamp_(max=MAX_LOG_SCALE)
-        image_emb, text_emb, nats = self._read(batch.data)
+        image_emb, seen = self.net.see(batch.data["image"].float() / 255)
+        text_emb, nats = self._read(batch.data, seen)
         captioning = nats.sum() / batch.totals["tokens"]
         loss, logged = config.captioning * captioning, {"captioning": captioning.detach()}
         if config.contrast > 0:
@@ -158,13 +184,18 @@ class CaptionerTask:
                 to_text, to_image = contrastive_rows(pair[0], pair[1], self.net.clip.scale)
             contrast = 0.5 * (to_text.sum() + to_image.sum()) / samples
             loss, logged = loss + config.contrast * contrast, {**logged, "contrast": contrast.detach()}
+        if config.naming > 0:
+            names = batch.data["names"]
+            said = self.net.names(seen, batch.data["manner"][:, 0], names != UNNAMED)
+            nats = F.cross_entropy(said, names[names != UNNAMED], reduction="sum")
+            naming = nats / max(1.0, batch.totals["named"])
+            loss, logged = loss + config.naming * naming, {**logged, "naming": naming.detach()}
         return loss, logged
 
-    def _read(self, data: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """-> image_emb (B, E), text_emb (B K, E), nats (B K,) of each caption; captions of like length go
+    def _read(self, data: Mapping[str, Tensor], seen: Tensor) -> tuple[Tensor, Tensor]:
+        """seen (B, 1 + N, W) -> text_emb (B K, E), nats (B K,) of each caption; captions of like length go
         together
         """
-        image_emb, seen = self.net.see(data["image"].float() / 255)
         tokens, manner = data["tokens"].flatten(0, 1), data["manner"].flatten()  # (B K, L), (B K,)
         lengths = tokens.argmax(dim=1) + 1
         order = lengths.argsort(stable=True)
@@ -176,7 +207,7 @@ class CaptionerTask:
             nats.append(nats_of(logits, part))
             text_embs.append(text_emb)
         back = order.argsort()
-        return image_emb, torch.cat(text_embs)[back], torch.cat(nats)[back]
+        return torch.cat(text_embs)[back], torch.cat(nats)[back]
 
     def preview(self, rng: SeedBatch) -> None:
         """It draws nothing."""
@@ -192,7 +223,8 @@ class CaptionerTask:
         total = count = 0.0
         for start in range(0, len(data), SPOKEN):
             part = {k: torch.stack([d[k] for d in data[start : start + SPOKEN]]).to(device) for k in data[0]}
-            total += self._read(part)[2].sum().item()
+            seen = self.net.see(part["image"].float() / 255)[1]
+            total += self._read(part, seen)[1].sum().item()
             count += self.counts(part)["tokens"]
         known = [s for s in samples[:SPOKEN] if isinstance(s.truth, Scene)]
         return {"nats": total / count, **(self._agreement(known) if known else {})}
@@ -230,7 +262,7 @@ class CaptionerTask:
         if not self.config.subject or caption.kind != "short" or not isinstance(sample.truth, Scene):
             return caption
         rng = random.Random(int(torch.randint(2**62, (), generator=generator)))
-        return replace(caption, text=subject(sample.truth, caption.language, rng))
+        return replace(caption, text=subject(sample.truth, caption.language, rng), spots=())
 
     def _packed(self) -> Captioner:
         """A copy with the weights that the bundle will have."""
