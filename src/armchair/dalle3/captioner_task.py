@@ -121,8 +121,8 @@ class CaptionerTask:
         self.languages = tuple(sorted({c.language for c in seen if c.language}))
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
-        """image (3, S, S) uint8; tokens (K, L) and manner (K,) of `each` = K captions; where image tokens learn
-        names (N,) of them
+        """image (3, S, S) uint8; tokens (K, L) and manner (K,) of `each` = K captions; names (N,) where
+        image tokens learn them
         """
         u = torch.rand(3, dtype=torch.float64, generator=generator).tolist()
         pixels = random_square(sample.image, self.config.net.clip.image_size, u[0])
