@@ -83,7 +83,9 @@ def test_both_losses(clip: Bundle):
 
 
 def test_micro_batches(clip: Bundle):
-    """A contrastive loss needs the whole batch; the fine-tunes, which have none, do not."""
+    """A contrastive loss needs the whole batch; the fine-tunes, which have none, do not, and all that they
+    train has a gradient.
+    """
     task, fine = captioner_task(clip), captioner_task(clip, contrast=0.0)
     made = batch(task, [0, 1, 2, 3])
     half = Batch({k: v[:2] for k, v in made.data.items()}, [0, 1], 0, made.totals)
@@ -96,6 +98,8 @@ def test_micro_batches(clip: Bundle):
         for s in (slice(0, 2), slice(2, 4))
     ]
     torch.testing.assert_close(sum(parts), fine.loss(made, SeedBatch(made.indices))[0], rtol=1e-4, atol=1e-4)
+    sum(parts).backward()
+    assert all(p.grad is not None for p in fine.net.parameters() if p.requires_grad)  # as DDP needs it
 
 
 def test_words_see_the_picture_and_no_later_word(clip: Bundle):
@@ -194,10 +198,21 @@ def test_evaluation_reads_the_captions(clip: Bundle):
     world = World(WorldConfig(size=16, concepts=8), art=ShapeArt())
     task = captioner_task(clip, world, captions=CaptionMix(kinds={"long": 1}))
     scores = task.evaluate(world, 3)
-    assert {"objects_long_en", "objects_long_ko", "main_long_en"} <= set(scores) and task.languages == (
-        "en",
-        "ko",
+    assert {"objects_long_en", "objects_long_ko", "main_long_en"} <= set(scores)
+    assert task.languages == ("en", "ko")
+
+
+def test_evaluation_asks_for_each_manner(clip: Bundle, monkeypatch: pytest.MonkeyPatch):
+    """A model that is told no languages speaks one manner, whatever it is asked for."""
+    asked = []
+    manner = CaptionerModel._manner
+    monkeypatch.setattr(
+        CaptionerModel, "_manner", lambda self, *how: asked.append(manner(self, *how)) or asked[-1]
     )
+    world = World(WorldConfig(size=16, concepts=8), art=ShapeArt())
+    captioner_task(clip, world, captions=CaptionMix(kinds={"short": 1, "long": 1})).evaluate(world, 1)
+    both = [(kind, language) for language in ("en", "ko") for kind in ("short", "long")]
+    assert asked == [MANNERS.index(pair) for pair in both]
 
 
 def test_image_tokens_say_names(clip: Bundle):

@@ -103,6 +103,9 @@ class CaptionerTask:
         """shared: where the BPE lies, if it ships; None: the bundle gets a copy."""
         self.config, self.bpe, self.shared = config, bpe, shared
         self.net = Captioner(config.net)
+        if config.contrast == 0:  # what CLIP's loss alone reads: several processes wait for every gradient
+            for still in (self.net.clip.logit_scale, self.net.clip.text.projection):
+                still.requires_grad_(False)
         self.languages: tuple[str, ...] = ()
 
     def start_from(self, clip: Mapping[str, Tensor]) -> None:
@@ -234,7 +237,7 @@ class CaptionerTask:
         size = self.config.net.clip.image_size
         pixels = [torch.tensor(random_square(s.image, size, 0.5)).permute(2, 0, 1) for s in samples]
         images = torch.stack(pixels).float() / 255
-        model = CaptionerModel(self._packed(), self.bpe)
+        model = CaptionerModel(self._packed(), self.bpe, self.languages)
         found: dict[str, list[float]] = {}
         for language in self.languages:
             for kind in [k for k in ("short", "long") if self.config.captions.kinds.get(k, 0) > 0]:
