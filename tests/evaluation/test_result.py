@@ -103,6 +103,15 @@ def test_compare():
     assert not better(compare(result(), result()))
 
 
+def test_compare_where_one_scored_less():
+    """What a captioner does not name has no colour: pairs are of what both have."""
+    item = next(iter(TABLE["single"]))
+    less: Table = {**TABLE, "single": {i: row for i, row in TABLE["single"].items() if i != item}}
+    everywhere: Table = {"all": TABLE["single"]}
+    gains = compare(result({**TABLE, **everywhere}), result({**less, **everywhere}))
+    assert gains["single"].value == gains["overall"].value == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

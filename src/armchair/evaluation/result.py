@@ -180,12 +180,29 @@ def compare(new: Result, old: Result) -> dict[str, Value]:
         raise BadInput(
             f"the suite {new.suite} keeps no scores of single pictures: it cannot be compared in pairs"
         )
-    if {s: r.items for s, r in new.scores.items()} != {s: r.items for s, r in old.scores.items()}:
+    if _measured(new) != _measured(old):
         raise BadInput(f"{old.model} and {new.model} do not compare: they were measured on other prompts")
-    ours, theirs = new.table, old.table
+    ours, theirs = _shared(new.table, old.table), _shared(old.table, new.table)
     return {
         OVERALL: as_value(paired(ours, theirs, new.headline)),
-        **{s: as_value(paired(ours, theirs, [s])) for s in ours},
+        **{s: as_value(paired(ours, theirs, [s])) for s in ours if ours[s]},
+    }
+
+
+def _measured(result: Result) -> tuple[set[str], set[str]]:
+    """Strata, and prompts of any of them"""
+    return set(result.scores), {item for rows in result.scores.values() for item in rows.items}
+
+
+def _shared(table: Table, other: Table) -> Table:
+    """What of a table the other has too: the colour of a thing is scored where the thing is named at all"""
+    return {
+        stratum: {
+            item: here
+            for item, row in rows.items()
+            if (here := {k: v for k, v in row.items() if k in other[stratum].get(item, {})})
+        }
+        for stratum, rows in table.items()
     }
 
 
