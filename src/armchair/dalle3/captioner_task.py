@@ -188,10 +188,9 @@ class CaptionerTask:
             contrast = 0.5 * (to_text.sum() + to_image.sum()) / samples
             loss, logged = loss + config.contrast * contrast, {**logged, "contrast": contrast.detach()}
         if config.naming > 0:
-            names = batch.data["names"]
-            said = self.net.names(seen, batch.data["manner"][:, 0], names != UNNAMED)
-            nats = F.cross_entropy(said, names[names != UNNAMED], reduction="sum")
-            naming = nats / max(1.0, batch.totals["named"])
+            names, where = batch.data["names"], batch.data["names"] != UNNAMED
+            said = self.net.names(seen, batch.data["manner"][:, 0], where)
+            naming = F.cross_entropy(said, names[where], reduction="sum") / max(1.0, batch.totals["named"])
             loss, logged = loss + config.naming * naming, {**logged, "naming": naming.detach()}
         return loss, logged
 

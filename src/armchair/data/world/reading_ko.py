@@ -52,8 +52,8 @@ def _tables() -> _Tables:
     styles: dict[str, str] = {}
     for table in tables:
         styles |= inverted(table)
-    relations = inverted(words.RELATIONS) | {"위에": "on"}  # of which "above" is another reading
-    relations |= {f"{phrase[:-1]}의": kind for phrase, kind in relations.items()}  # "컵 위의 사과"
+    relations = inverted(words.RELATIONS) | inverted(words.RELATIONS_OF)  # "컵 위에", "컵 위의 사과"
+    relations |= {"위에": "on", "위의": "on"}  # of which "above" is another reading
     relations |= {phrase[:-1]: kind for phrase, kind in relations.items()}  # "컵 위 사과"
     verbs: dict[str, str] = {}
     rows = {"strike": "playing", "bow": "playing", "blow": "playing", "playing with": "playing"}
