@@ -110,6 +110,9 @@ def test_compare_where_one_scored_less():
     everywhere: Table = {"all": TABLE["single"]}
     gains = compare(result({**TABLE, **everywhere}), result({**less, **everywhere}))
     assert gains["single"].value == gains["overall"].value == 0
+    others: Table = {**TABLE, "single": {item: TABLE["single"][item]}}
+    gains = compare(result({**less, **everywhere}), result({**others, **everywhere}))  # none in common
+    assert "single" not in gains and gains["overall"].value == gains["two"].value
 
 
 @pytest.mark.parametrize(

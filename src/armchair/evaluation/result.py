@@ -184,7 +184,7 @@ def compare(new: Result, old: Result) -> dict[str, Value]:
         raise BadInput(f"{old.model} and {new.model} do not compare: they were measured on other prompts")
     ours, theirs = _shared(new.table, old.table), _shared(old.table, new.table)
     return {
-        OVERALL: as_value(paired(ours, theirs, new.headline)),
+        OVERALL: as_value(paired(ours, theirs, [s for s in new.headline if ours[s]])),
         **{s: as_value(paired(ours, theirs, [s])) for s in ours if ours[s]},
     }
 

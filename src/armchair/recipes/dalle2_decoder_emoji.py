@@ -62,7 +62,7 @@ def recipe() -> Recipe:
                 kinds={"short": 0.9, "alt": 0.05, "long": 0.05}, languages={"en": 0.5, "ko": 0.5}
             ),
             storage="int6",
-            sampling=SamplingConfig(steps=8, shift=3.0, guidance=3.0, sampler="dpm", prior_weight=0.25),
+            sampling=SamplingConfig(steps=8, shift=3.0, guidance=2.0, sampler="dpm", prior_weight=0.25),
         ),
         data=shipped_mix(),
         steps=10_000,
