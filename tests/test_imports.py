@@ -99,8 +99,11 @@ def test_heavy_libraries_wait(module: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["dalle1", "dalle2", "dalle3"])
-def test_drawing_leaves_torch_compiler_alone(name: str, tmp_path: Path) -> None:
-    """Arithmetic on "meta" tensors, as of scaled random weights, loads it: two seconds of a cold start."""
+def test_drawing_loads_no_more_than_it_needs(name: str, tmp_path: Path) -> None:
+    """Arithmetic on "meta" tensors, as of scaled random weights, loads torch's compiler: two seconds of a
+    cold start. Tables of published weights and the mending of broken Unicode are a tenth of a second each.
+    """
     draw = f"armchair.load({name!r}).generate('a red apple', size='64x64')"
     code = f"import json, sys, armchair; {draw}; print(json.dumps(sorted(sys.modules)))"
-    assert {"torch._dynamo", "sympy"} & set(json.loads(python(code, folder=tmp_path))) == set()
+    unneeded = {"torch._dynamo", "sympy", "armchair.weights.lora", "armchair.weights.tables", "ftfy"}
+    assert unneeded & set(json.loads(python(code, folder=tmp_path))) == set()

@@ -246,3 +246,49 @@ def test_image_tokens_say_names(clip: Bundle):
         optimizer.step()
     assert loss.item() == pytest.approx(2 * float(logged["captioning"]) + 0.5 * float(logged["naming"]))
     assert float(logged["naming"]) < 0.5 * float(first["naming"])
+
+
+def test_stressed_words_are_those_that_tell_what_stands(clip: Bundle):
+    """From the end of the first name to that of the last, each as often as is said; none of captions whose
+    things are unknown.
+    """
+    task = captioner_task(clip, emphasis=3.0, naming=0.5)
+    text = "cat on dog in blue"
+    spots = (Spot(10, 0.5, 0.7, 0.4, 0.4), Spot(3, 0.5, 0.2, 0.4, 0.4))
+    size = task.config.net.clip.image_size
+    image = torch.zeros(size, size, 3, dtype=torch.uint8).numpy()
+    made = task.example(Sample("x", image, (Caption(text, "short", "en", spots),)), torch.Generator())
+    before, end = len(task.bpe.encode("cat")), len(task.bpe.encode("cat on dog"))
+    assert made["stressed"][0].nonzero().flatten().tolist() == list(range(before, end + 1))
+    plain = task.example(Sample("x", image, (Caption(text, "short", "en"),)), torch.Generator())
+    assert not plain["stressed"].any()
+    both = {name: torch.stack([made[name], plain[name]]) for name in made}
+    assert task.counts(both)["tokens"] == both["tokens"].argmax(-1).sum() + 2 * (end + 1 - before)
+    with torch.no_grad():
+        _, seen = task.net.see(both["image"].float() / 255)
+        stressed = task._read(both, seen)[1]
+        once = task._read({name: value for name, value in both.items() if name != "stressed"}, seen)[1]
+    assert stressed[1] == pytest.approx(float(once[1])) and stressed[0] > 1.2 * once[0]
+    with pytest.raises(BadInput, match=r"task\.emphasis=0\.5: a factor of 1 or more"):
+        CaptionerTaskConfig(emphasis=0.5)
+
+
+def test_image_tokens_come_with_the_names_that_they_say(clip: Bundle, tmp_path: Path):
+    """Nothing changes untrained; a captioner without names goes on with them, and keeps them."""
+    net = replace(NET, names=True)
+    plain = captioner_task(clip, naming=1.0)
+    named = CaptionerTaskConfig(net=net, naming=1.0).build({}, saved(tmp_path / "plain", plain))
+    made = batch(plain, [0, 1])
+    with torch.no_grad():
+        _, seen = named.net.see(made.data["image"].float() / 255)
+        manner = made.data["manner"][:, 0]
+        before = named.net.context(seen, manner)
+        torch.testing.assert_close(before[:, 1:], seen)
+        torch.nn.init.normal_(named.net.name_in.weight, std=0.5)
+        after = named.net.context(seen, manner)
+    torch.testing.assert_close(after[:, :2], before[:, :2])  # the manner and the embedding
+    assert not torch.isclose(after[:, 2:], before[:, 2:]).all(dim=-1).any()
+    again = CaptionerTaskConfig(naming=1.0).build({}, saved(tmp_path / "named", named))
+    torch.testing.assert_close(again.net.name_in.weight, named.net.name_in.weight, rtol=1e-3, atol=1e-3)
+    with pytest.raises(BadInput, match=r"needs image tokens that learn names: task\.naming above 0"):
+        CaptionerTaskConfig(net=net)

@@ -29,7 +29,6 @@ from armchair.core.step import Preview
 from armchair.core.version import VERSION
 from armchair.text.words import has_hangul, known_words, unseen
 from armchair.weights.kinds import kinds_that, pipeline_class
-from armchair.weights.lora import Lora, apply
 
 if TYPE_CHECKING:
     from armchair.clip.pipeline import ClipModel
@@ -57,10 +56,13 @@ def load(
     place, precision = pick_device(device), pick_dtype(dtype)
     pipeline = pipeline_class(bundle.kind).from_bundle(bundle, place, precision)
     artist = Artist(bundle, pipeline, model=str(model), device=place, dtype=precision)
-    for path, strength in lora:
-        found = Lora.open(path)
-        apply(pipeline, bundle, found, strength)
-        artist.lora.append({"file": str(path), "sha256": found.sha256, "strength": strength})
+    if lora:
+        from armchair.weights.lora import Lora, apply  # with all key tables: a tenth of a second
+
+        for path, strength in lora:
+            found = Lora.open(path)
+            apply(pipeline, bundle, found, strength)
+            artist.lora.append({"file": str(path), "sha256": found.sha256, "strength": strength})
     return artist
 
 

@@ -38,6 +38,7 @@ class Captioner(nn.Module):
         self.manner = nn.Embedding(len(MANNERS), text.width)
         self.image_emb_in = nn.Linear(config.clip.embed, text.width)
         self.image_in = nn.Linear(image.width, text.width)
+        self.name_in = nn.Linear(text.width, text.width, bias=False) if config.names else None
         self.blocks = nn.ModuleList(
             KeyedBlock(text.width, text.heads, text.width) for _ in range(config.depth)
         )
@@ -48,6 +49,8 @@ class Captioner(nn.Module):
             nn.init.normal_(module.weight, std=0.02)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
+        if self.name_in is not None:  # nothing is added at first
+            nn.init.zeros_(self.name_in.weight)
         init_blocks(self.blocks)
 
     def see(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,8 +62,19 @@ class Captioner(nn.Module):
         return image_emb, torch.cat([first.unsqueeze(1), self.image_in(states[:, 1:])], dim=1)
 
     def context(self, seen: Tensor, manner: Tensor) -> Tensor:
-        """seen (B, 1 + N, W), manner (B,) rows of MANNERS -> (B, N + 2, W)"""
-        return torch.cat([self.manner(manner).unsqueeze(1).to(seen.dtype), seen], dim=1)
+        """seen (B, 1 + N, W), manner (B,) rows of MANNERS -> (B, N + 2, W)
+
+        With names, each image token comes with the mean embedding of the words that it says as well, so that
+        what is said already can be told from what is not by being alike. What it says is not moved by that.
+        """
+        asked = self.manner(manner).unsqueeze(1).to(seen.dtype)
+        if self.name_in is not None:
+            with torch.no_grad():
+                said = self.logits(seen[:, 1:] + asked).softmax(dim=-1)
+                words = F.layer_norm(self.clip.text.token_embedding.weight, seen.shape[-1:])
+                named = said.to(seen.dtype) @ words.to(seen.dtype)
+            seen = torch.cat([seen[:, :1], seen[:, 1:] + self.name_in(named)], dim=1)
+        return torch.cat([asked, seen], dim=1)
 
     def forward(self, tokens: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """tokens (B, L): start, words, end, zeros; context (B, N + 2, W)

@@ -20,6 +20,7 @@ class CaptionerConfig:
 
     clip: ClipConfig = field(default_factory=ClipConfig)  # its text.length is the longest caption
     depth: int = 12  # blocks of the second half, which read the picture
+    names: bool = False  # image tokens come with the name that each says it shows; not in the papers
 
     def __post_init__(self) -> None:
         if not isinstance(self.clip.image, ViTConfig):

@@ -20,7 +20,7 @@ from armchair.clip.text import tokens_of
 from armchair.core.bundle import Bundle, Component, Shared
 from armchair.core.config import from_json, to_json
 from armchair.core.errors import BadInput
-from armchair.core.packing import fill_module, pack, unpack
+from armchair.core.packing import fill_module, grown, pack, unpack
 from armchair.core.rng import SeedBatch
 from armchair.core.task import Batch, Caption, Sample, Source, Spot
 from armchair.dalle3.captioner import Captioner
@@ -30,6 +30,7 @@ from armchair.data.captions import CaptionMix, captions_of
 from armchair.data.world.captions import subject
 from armchair.data.world.reading import agreement
 from armchair.data.world.scene import Scene
+from armchair.text.places import placed
 from armchair.text.tokenizer import AnyBPE, tokenizer_of
 
 GLANCE = 1_000  # samples whose languages are noted
@@ -51,6 +52,9 @@ class CaptionerTaskConfig:
     # weight of the loss of image tokens that each say the name of what stands there, where captions know it:
     # a picture teaches dozens of words so, and not one a thing; not in the papers
     naming: float = 0.0
+    # how often the words from the first thing's name to the last one's count, where captions know it: names,
+    # colours, counts and relations are a quarter of a long caption; not in the papers
+    emphasis: float = 1.0
     soften: float = 0.0  # share of pictures shrunk and grown again, so that soft ones are read too
     bpe_dropout: float = 0.0  # of merges, in training only
     storage: str = "float16"  # of the weights in the bundle
@@ -64,6 +68,10 @@ class CaptionerTaskConfig:
         for name in ("captioning", "contrast", "naming"):
             if getattr(self, name) < 0:
                 raise BadInput(f"task.{name}={getattr(self, name)}: a weight of 0 or more is needed")
+        if self.emphasis < 1:
+            raise BadInput(f"task.emphasis={self.emphasis}: a factor of 1 or more is needed")
+        if self.net.names and self.naming == 0:
+            raise BadInput("task.net.names needs image tokens that learn names: task.naming above 0")
         if self.each < 1:
             raise BadInput(f"task.each={self.each}: at least 1 caption is needed")
 
@@ -81,13 +89,15 @@ class CaptionerTaskConfig:
             raise BadInput("the captioner starts from CLIP's towers: --using clip=BUNDLE")
         if init is not None:
             net = from_json(CaptionerConfig, init.config("captioner"), "captioner")
+            net = replace(net, names=net.names or self.net.names)
         else:
             towers = from_json(ClipConfig, home.config("clip"), "clip")
             length = max(self.net.clip.text.length, towers.text.length)
             net = replace(self.net, clip=replace(towers, text=replace(towers.text, length=length)))
         task = CaptionerTask(replace(self, net=net), *tokenizer_of(home))
         if init is not None:
-            fill_module(task.net, init.tensors("captioner"), "captioner")
+            tensors = grown(task.net, init.tensors("captioner"), fresh=("name_in",))
+            fill_module(task.net, tensors, "captioner")
         else:
             task.start_from(home.tensors("clip"))
         return task
@@ -125,7 +135,7 @@ class CaptionerTask:
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
         """image (3, S, S) uint8; tokens (K, L) and manner (K,) of `each` = K captions; names (N,) where
-        image tokens learn them
+        image tokens learn them; stressed (K, L) bool where there is an emphasis
         """
         u = torch.rand(3, dtype=torch.float64, generator=generator).tolist()
         pixels = random_square(sample.image, self.config.net.clip.image_size, u[0])
@@ -146,7 +156,18 @@ class CaptionerTask:
         if self.config.naming > 0:
             whole = sample.image.shape[0] == sample.image.shape[1]  # of others a square is cut
             made["names"] = self._names(chosen[0].spots if whole else (), chosen[0].text)
+        if self.config.emphasis > 1:
+            made["stressed"] = torch.stack([self._stressed(caption) for caption in chosen])
         return made
+
+    def _stressed(self, caption: Caption) -> Tensor:
+        """(L,) bool: the tokens from the end of the first thing's name to the end of the last one's"""
+        length = self.config.net.clip.text.length
+        row = torch.zeros(length, dtype=torch.bool)
+        ends = [place for place, _ in placed(caption, self.bpe.encode, first=1, end=length - 1)]
+        if ends:
+            row[min(ends) : max(ends) + 1] = True
+        return row
 
     def _names(self, spots: Sequence[Spot], text: str) -> Tensor:
         """(N,) the id that ends the name of what stands at each image token, of several things the smallest;
@@ -161,8 +182,13 @@ class CaptionerTask:
         return names.flatten()
 
     def counts(self, data: dict[str, Tensor]) -> dict[str, float]:
-        """tokens: those that are predicted, ends among them; named: image tokens that are to say a name"""
-        counts = {"samples": float(len(data["tokens"])), "tokens": float(data["tokens"].argmax(dim=-1).sum())}
+        """tokens: those that are predicted, ends among them, as often as they count; named: image tokens that
+        are to say a name
+        """
+        tokens = float(data["tokens"].argmax(dim=-1).sum())
+        if "stressed" in data:
+            tokens += (self.config.emphasis - 1) * float(data["stressed"].sum())
+        counts = {"samples": float(len(data["tokens"])), "tokens": tokens}
         if "names" in data:
             counts["named"] = float((data["names"] != UNNAMED).sum())
         return counts
@@ -195,8 +221,8 @@ class CaptionerTask:
         return loss, logged
 
     def _read(self, data: Mapping[str, Tensor], seen: Tensor) -> tuple[Tensor, Tensor]:
-        """seen (B, 1 + N, W) -> text_emb (B K, E), nats (B K,) of each caption; captions of like length go
-        together
+        """seen (B, 1 + N, W) -> text_emb (B K, E), nats (B K,) of each caption, stressed words as often as
+        they count; captions of like length go together
         """
         tokens, manner = data["tokens"].flatten(0, 1), data["manner"].flatten()  # (B K, L), (B K,)
         lengths = tokens.argmax(dim=1) + 1
@@ -206,7 +232,10 @@ class CaptionerTask:
         for rows in order.chunk(GROUPS):
             part = tokens[rows, : int(lengths[rows[-1]])]
             text_emb, logits = self.net(part, self.net.context(seen[rows // self.config.each], manner[rows]))
-            nats.append(nats_of(logits, part))
+            weight = torch.ones(part.shape, device=part.device)
+            if "stressed" in data:
+                weight += (self.config.emphasis - 1) * data["stressed"].flatten(0, 1)[rows, : part.shape[1]]
+            nats.append(nats_of(logits, part, weight))
             text_embs.append(text_emb)
         back = order.argsort()
         return torch.cat(text_embs)[back], torch.cat(nats)[back]
@@ -224,7 +253,8 @@ class CaptionerTask:
         device = self.net.head.weight.device
         total = count = 0.0
         for start in range(0, len(data), SPOKEN):
-            part = {k: torch.stack([d[k] for d in data[start : start + SPOKEN]]).to(device) for k in data[0]}
+            plain = [name for name in data[0] if name != "stressed"]  # each word counts once
+            part = {k: torch.stack([d[k] for d in data[start : start + SPOKEN]]).to(device) for k in plain}
             seen = self.net.see(part["image"].float() / 255)[1]
             total += self._read(part, seen)[1].sum().item()
             count += self.counts(part)["tokens"]
@@ -274,11 +304,11 @@ class CaptionerTask:
         return copy
 
 
-def nats_of(logits: Tensor, tokens: Tensor) -> Tensor:
-    """logits (B, L, V) of what comes next, tokens (B, L) start .. end, zeros -> (B,) nats of the words and
-    the end of each caption
+def nats_of(logits: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
+    """logits (B, L, V) of what comes next, tokens (B, L) start .. end, zeros, weight (B, L) of each -> (B,)
+    nats of the words and the end of each caption
     """
     target = tokens[:, 1:]
     told = torch.arange(target.shape[1], device=tokens.device) < tokens.argmax(dim=1, keepdim=True)
     nats = F.cross_entropy(logits[:, :-1].flatten(0, 1), target.flatten(), reduction="none")
-    return (nats.view_as(target) * told).sum(dim=1)
+    return (nats.view_as(target) * told * weight[:, 1:]).sum(dim=1)

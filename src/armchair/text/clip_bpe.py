@@ -14,7 +14,6 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
-import ftfy
 import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
@@ -30,6 +29,8 @@ _PLAIN = re.compile("[ -%'-~가-힣]*")  # ftfy and HTML leave it alone
 def clean(text: str) -> str:
     """A caption as the tokenizer reads it."""
     if _PLAIN.fullmatch(text) is None:
+        import ftfy  # a tenth of a second
+
         text = html.unescape(html.unescape(ftfy.fix_text(text)))
     return " ".join(text.split()).lower()
 
