@@ -35,6 +35,21 @@ def test_keys_are_relative_paths(tmp_path):
     assert str(tmp_path.parent) not in json.dumps(source.describe())
 
 
+def test_small_pictures_beside_large_ones(tmp_path):
+    """NAME.small.png is no picture of its own where there is a NAME of any kind."""
+    for name in ("a.jpg", "b.png", "deep/c.png", "lone.small.png"):
+        picture(tmp_path / name)
+    for name in ("a.small.png", "deep/c.small.png"):
+        picture(tmp_path / name, (0, 0, 255), (4, 3))
+    source = Folder(tmp_path)
+    assert source.keys == ["a.jpg", "b.png", "deep/c.png", "lone.small.png"] and source.skipped == {}
+    sizes = [None if sample.small is None else sample.small.shape for sample in source]
+    assert sizes == [(3, 4, 3), None, (3, 4, 3), None]
+    (tmp_path / "deep/c.small.png").write_bytes(b"")
+    assert source[2].key == "lone.small.png"
+    assert source.skipped == {"empty file": ["deep/c.small.png"]}
+
+
 def test_everything_left_out_has_a_reason(tmp_path):
     """Nothing is dropped silently."""
     for name in ("good.jpg", "wordless.png", "empty.jpg", "cut.png", "fake.jpg", "latin.png", "blank.png"):

@@ -45,6 +45,48 @@ def test_small_pictures_are_refused():
         task().example(Pictures(size=31)[7], torch.Generator())
 
 
+def test_a_sample_may_bring_its_small_picture():
+    """Crops fall on its whole pixels and take them from it, as often as `given` says; no other size does."""
+    small = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    sample = replace(Pictures()[4], small=small)
+    data = task(crops=6, given=1.0, degrade="none").example(sample, torch.Generator().manual_seed(1))
+    places = {
+        (top, left): (small[top : top + 4, left : left + 4], sample.image[4 * top :, 4 * left :][:16, :16])
+        for top in range(5)
+        for left in range(5)
+    }
+    for high, low in zip(data["high"], data["low"], strict=True):
+        pair = [part.permute(1, 2, 0).numpy() for part in (low, high)]
+        assert any(all(map(np.array_equal, pair, place)) for place in places.values())
+    never = task(crops=6, given=0.0, degrade="none").example(sample, torch.Generator().manual_seed(1))
+    means = never["high"].float().unfold(2, 4, 4).unfold(3, 4, 4).mean(dim=(-1, -2))
+    assert (never["low"].float() - means).abs().max() <= 1
+    with pytest.raises(
+        DataError, match="sample 4: its small picture has 7x8 pixels; 8x8 are needed for 32x32"
+    ):
+        task().example(replace(sample, small=small[:, :7]), torch.Generator())
+
+
+def test_absolute_errors():
+    """Weighted beside the squared one: of pixels, and of steps from one to the next."""
+    net = replace(NET, times=1, predicts="x0", steps="1")
+    plain, edged = (
+        task(0.1, net=net, crops=2, squared=0.5, absolute=a, edges=e) for a, e in ((0.0, 0.0), (2.0, 3.0))
+    )
+    made = batch(plain, [0, 1])
+    before, (after, logged) = plain.loss(made, SeedBatch([0, 1]))[0], edged.loss(made, SeedBatch([0, 1]))
+    added = 2 * float(logged["absolute"]) + 3 * float(logged["edges"])
+    assert added > 0 and float(after.detach()) == pytest.approx(float(before.detach()) + added, rel=1e-4)
+    for wrong, message in (
+        ({"edges": -1.0}, r"task\.edges=-1\.0: a weight of 0 or more"),
+        ({"squared": 0.0}, "are all 0; nothing would be learned"),
+        ({"absolute": 1.0}, r'need task\.net\.predicts="x0", not v'),
+        ({"given": 1.5}, r"task\.given=1\.5: a share from 0 to 1"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            task(**wrong)
+
+
 def test_loss_is_a_share_of_the_mean():
     """Micro-batches add up to the whole batch, crops and all, with the same draws for each example."""
     made = task(0.1, crops=2)

@@ -52,6 +52,7 @@ class Sample:
     image: np.ndarray  # (H, W, 3) uint8
     captions: tuple[Caption, ...] = ()
     truth: Any = None  # what the picture shows, where the source knows: Emoji World's Scene
+    small: np.ndarray | None = None  # (h, w, 3) uint8, the picture as an upsampler is to meet it
 
 
 class Source(Protocol):

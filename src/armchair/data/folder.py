@@ -1,4 +1,6 @@
-"""A folder of pictures with words: .txt beside each, metadata.csv or metadata.jsonl, or no words at all."""
+"""A folder of pictures with words: .txt beside each, metadata.csv or metadata.jsonl, or no words at all; and
+with small pictures beside large ones.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,12 @@ import csv
 import io
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from armchair.core.errors import DataError, nearest
-from armchair.core.task import Caption
+from armchair.core.task import Caption, Sample
 from armchair.data.pictures import (
     FILE_FIELDS,
     PICTURES,
@@ -19,6 +22,7 @@ from armchair.data.pictures import (
     Pictures,
     Skipped,
     Unreadable,
+    decode,
     ending,
     fields,
     json_object,
@@ -35,7 +39,7 @@ class Folder(Pictures):
 
     Captions come from tables (a row's file name is relative to the table's folder; several rows for one
     picture are several captions) and from NAME.txt beside NAME.jpg (a caption a line). If no picture has any,
-    all are kept without.
+    all are kept without. NAME.small.png beside NAME.png is its `Sample.small`.
     """
 
     def __init__(self, root: str | Path, table: str | Path | None = None, need_captions: bool | None = None):
@@ -54,6 +58,8 @@ class Folder(Pictures):
             tables = [name for name in files if PurePosixPath(name).name in TABLES]
         known = set(files)
         pictures = [name for name in files if ending(name) in PICTURES]
+        self._small = {name: small for name in pictures if (small := _small(name)) in known}
+        pictures = sorted({*pictures} - {*self._small.values()})
         beside = {name: text for name in pictures if (text := _beside(name)) in known}
         self._table: dict[str, tuple[Caption, ...]] = {}
         if need_captions is not False:
@@ -61,7 +67,7 @@ class Folder(Pictures):
                 self._read_table(name, set(pictures), skipped)
         worded = [name for name in pictures if name in beside or name in self._table]
         captioned = need_captions is True or (need_captions is None and bool(worded))
-        used = {*pictures, *beside.values(), *tables}
+        used = {*pictures, *self._small.values(), *beside.values(), *tables}
         for name in files:
             if name not in used:
                 reason = "caption without picture" if name.endswith(".txt") else "not a picture or caption"
@@ -79,6 +85,17 @@ class Folder(Pictures):
 
     def picture(self, index: int) -> bytes:
         return (self.root / self.keys[index]).read_bytes()
+
+    def read(self, index: int) -> Sample:
+        sample, key = super().read(index), self.keys[index]
+        if key not in self._small:
+            return sample
+        small = self._small[key]
+        try:
+            data = (self.root / small).read_bytes()
+        except OSError as error:
+            raise Unreadable(small, f"unreadable ({error.strerror})") from error
+        return replace(sample, small=decode(data, small))
 
     def captions(self, index: int) -> tuple[Caption, ...]:
         key = self.keys[index]
@@ -137,6 +154,10 @@ def _files(root: Path, skipped: Skipped) -> list[str]:
 
 def _beside(picture: str) -> str:
     return PurePosixPath(picture).with_suffix(".txt").as_posix()
+
+
+def _small(picture: str) -> str:
+    return PurePosixPath(picture).with_suffix(".small.png").as_posix()
 
 
 def _rows(path: Path, name: str, skipped: Skipped) -> Iterator[tuple[int, dict[str, Any]]]:

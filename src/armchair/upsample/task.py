@@ -38,14 +38,31 @@ class UpsamplerTaskConfig:
     net: UpsamplerConfig = PAPER_256
     degrade: Degradation = "blur"  # what is done to the small pictures
     chance: float = 0.5  # that it is done to one
+    given: float = 0.5  # share of the crops that are learned from the small picture that a sample brings
+    squared: float = 1.0  # weight of the squared error
+    # weights of the absolute errors of pixels, and of the differences between neighbours, which leave edges
+    # sharp where the small picture is unsure of them; for networks that say the picture, not in the paper
+    absolute: float = 0.0
+    edges: float = 0.0
     crop: float = 0.25  # side of a training crop, of the picture's
     crops: int = 1  # crops from each picture that is read
     min_snr: float | None = None  # see diffusion.loss.simple
     storage: str = "int8"  # of the weights in the bundle
 
     def __post_init__(self) -> None:
-        if not 0 <= self.chance <= 1:
-            raise BadInput(f"task.chance={self.chance}: a share from 0 to 1 is needed")
+        for name in ("chance", "given"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInput(f"task.{name}={getattr(self, name)}: a share from 0 to 1 is needed")
+        weights = {name: getattr(self, name) for name in ("squared", "absolute", "edges")}
+        for name, weight in weights.items():
+            if weight < 0:
+                raise BadInput(f"task.{name}={weight}: a weight of 0 or more is needed")
+        if sum(weights.values()) == 0:
+            raise BadInput("task.squared, task.absolute and task.edges are all 0; nothing would be learned")
+        if weights["absolute"] + weights["edges"] > 0 and self.net.predicts != "x0":
+            raise BadInput(
+                f'task.absolute and task.edges need task.net.predicts="x0", not {self.net.predicts}'
+            )
         if self.crops < 1:
             raise BadInput(f"task.crops={self.crops}: at least 1 is needed")
         if self.net.last:
@@ -93,37 +110,56 @@ class UpsamplerTask:
         self._shown = [self._whole(source[i]) for i in chosen]
 
     def example(self, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
-        """high (K, 3, S, S) uint8, low (K, 3, S / factor, S / factor) uint8"""
+        """high (K, 3, S, S) uint8, low (K, 3, S / factor, S / factor) uint8. Raises DataError for a picture
+        that is too small, or brings a small one of another size.
+        """
         self._check(sample)
         dice, side, factor = Dice(generator), self.config.crop_side, self.config.net.factor
-        image = sample.image
+        image, small = sample.image, sample.small
         scale = min(image.shape[:2]) // self.config.net.size
         if scale > 1:  # a photograph's own pixels are soft
             image = shrink(image[: image.shape[0] // scale * scale, : image.shape[1] // scale * scale], scale)
         height, width = image.shape[:2]
+        if small is not None and (small.shape[0] * factor, small.shape[1] * factor) != (height, width):
+            raise DataError(
+                f"sample {sample.key}: its small picture has {small.shape[1]}x{small.shape[0]} pixels; "
+                f"{width // factor}x{height // factor} are needed for {width}x{height}"
+            )
         high: list[np.ndarray] = []
         low: list[np.ndarray] = []
         for _ in range(self.config.crops):
-            top, left = dice.whole(0, height - side), dice.whole(0, width - side)
+            told = small is not None and dice.chance(self.config.given)
+            pitch = factor if told else 1
+            top, left = (dice.whole(0, (length - side) // pitch) * pitch for length in (height, width))
             high.append(np.ascontiguousarray(image[top : top + side, left : left + side]))
-            low.append(degraded(high[-1], factor, self.config.degrade, generator, self.config.chance))
+            if small is not None and told:
+                low.append(small[top // factor :, left // factor :][: side // factor, : side // factor])
+            else:
+                low.append(degraded(high[-1], factor, self.config.degrade, generator, self.config.chance))
         return {"high": _channels_first(high), "low": _channels_first(low)}
 
     def counts(self, data: dict[str, Tensor]) -> dict[str, float]:
         return {"samples": float(len(data["high"]))}
 
     def loss(self, batch: Batch, rng: SeedBatch) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """Mean squared error of what is predicted, over crops and pictures."""
-        crops, side = self.config.crops, self.config.crop_side
+        """Weighted errors of what is predicted, over crops and pictures."""
+        config, crops, side = self.config, self.config.crops, self.config.crop_side
         high, low = (_pixels(batch.data[name].flatten(0, 1)) for name in ("high", "low"))  # (B K, 3, ...)
         guide = self.net.enlarge(low)
         x0 = self.net.to_sample(high, guide)
         t = (rng.uniform(crops) * len(self.schedule)).long().flatten()  # (B K,)
         eps = rng.normal(crops, 3, side, side).flatten(0, 1)
         output = self.net(noised(x0, eps, t, self.schedule), t, guide)
-        predicts = self.config.net.predicts
-        error = simple(output, x0, eps, t, self.schedule, predicts, self.config.min_snr)  # (B K,)
-        return error.sum() / crops / batch.totals["samples"], {}
+        share = 1 / crops / batch.totals["samples"]
+        squared = simple(output, x0, eps, t, self.schedule, config.net.predicts, config.min_snr)  # (B K,)
+        loss = config.squared * squared.sum() * share
+        logged: dict[str, float | Tensor] = {}
+        if config.absolute + config.edges > 0:
+            off = output.float() - x0
+            absolute, edges = (part.sum() * share for part in (_mean(off.abs()), _steps(off)))
+            loss = loss + config.absolute * absolute + config.edges * edges
+            logged = {"absolute": absolute.detach(), "edges": edges.detach()}
+        return loss, logged
 
     def preview(self, rng: SeedBatch) -> Image.Image | None:
         """A row a picture: the small one, enlarged, upsampled, and the truth."""
@@ -191,6 +227,16 @@ def psnr(image: Tensor, truth: Tensor) -> float:
     """(3, H, W) each in 0..1 -> dB, of 8-bit pixels"""
     error = ((image * 255).round() - (truth * 255).round()).square().mean().item() / 255**2
     return -10 * float(np.log10(max(error, 1e-10)))
+
+
+def _mean(error: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B,)"""
+    return error.mean(dim=(1, 2, 3))
+
+
+def _steps(error: Tensor) -> Tensor:
+    """error (B, C, H, W) -> (B,), how much it changes from a pixel to the next, down and across"""
+    return _mean(error.diff(dim=2).abs()) + _mean(error.diff(dim=3).abs())
 
 
 def _channels_first(images: list[np.ndarray]) -> Tensor:
