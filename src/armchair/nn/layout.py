@@ -178,7 +178,7 @@ class LookPrior(nn.Module):
         super().__init__()
         self.config = config
         self.read = nn.Linear(text_width, config.width)
-        self.weigh = nn.Linear(config.width, 1)
+        self.weigh = nn.Linear(config.width, 1, bias=False)
         self.out = nn.Linear(config.width, len(config.looks))
 
     def forward(self, context: Tensor, keep: Tensor, looks: Tensor) -> Tensor:
