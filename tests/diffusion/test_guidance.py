@@ -54,6 +54,18 @@ def test_one_pass_and_no_second_row_at_1():
     assert net.rows == [4, 2, 2]
 
 
+def test_a_network_may_repeat_its_input_itself():
+    x, t = inputs()
+    net = Net()
+
+    def repeating(x: torch.Tensor, t: torch.Tensor, **conditions: torch.Tensor) -> torch.Tensor:
+        assert len(x) == len(t) == 2
+        return net(torch.cat([x, x]), torch.cat([t, t]), **conditions)
+
+    found = guided(repeating, COND, UNCOND, 3.0, repeats=True)(x, t)
+    assert torch.equal(found, guided(Net(), COND, UNCOND, 3.0)(x, t)) and net.rows == [4]
+
+
 def test_interval():
     """Outside of it the conditional row alone is computed, and is the answer; its ends belong to it."""
     net = Net()

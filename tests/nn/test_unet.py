@@ -172,6 +172,27 @@ def test_tokens_are_read_once(kind: AttentionKind):
         assert torch.equal(net(x, at, words=words, keep=keep), net(x, at, context=context, keep=keep))
 
 
+@pytest.mark.parametrize("levels", [(True, True), (False, True), (False, False)])
+@pytest.mark.parametrize("kind", ["keys", "cross"])
+def test_pictures_are_repeated_where_words_come_in(kind: AttentionKind, levels: tuple[bool, bool]):
+    """One picture for two captions is the picture twice; what lies before the first words runs once."""
+    attended = (replace(x, attention=kind if y else None) for x, y in zip(TINY.levels, levels, strict=True))
+    net = woken(replace(TINY, levels=tuple(attended), middle_attention=kind))
+    context, keep = (
+        torch.randn(4, 5, TINY.context_width),
+        torch.arange(5) < torch.tensor([[3], [5], [1], [4]]),
+    )
+    x, t = torch.randn(2, 3, 8, 8), torch.tensor([3, 9])
+    rows: list[int] = []
+    for layer in (net.stem, net.out):
+        layer.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+    with torch.no_grad():
+        twice = net(torch.cat([x, x]), torch.cat([t, t]), context=context, keep=keep)
+        once = net(x, t, context=context, keep=keep)
+    torch.testing.assert_close(once, twice, rtol=1e-4, atol=1e-5)
+    assert rows == [4, 4, 2, 4]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from armchair.dalle3.config import LatentConfig
 from armchair.dalle3.text_encoder import text_encoder
 from armchair.diffusion.flow import TIMES
-from armchair.nn.cross import Words
+from armchair.nn.cross import Words, repeated
 from armchair.nn.draft import Draft
 from armchair.nn.embeddings import mean_state
 from armchair.nn.layout import Layout
@@ -138,9 +138,13 @@ class Denoiser(nn.Module):
         known: Tensor | None = None,
         beside: Tensor | None = None,
     ) -> Tensor:
-        """x (B, C, h, w) noisy latent, t (B,) -> (B, C, h, w)"""
+        """x (B, C, h, w) noisy latent, t (B,) -> (B, C, h, w). x and t of fewer rows are `repeated`, as late
+        as the rest allows.
+        """
         if self.config.is_flow:
             t = t * TIMES
+        if any(part is not None for part in (extra, known, beside)):
+            x, t = repeated(x, len(keep)), repeated(t, len(keep))
         x = x if known is None else torch.cat([x, known.to(x)], dim=1)
         keep_read = keep if self.config.words.masked else None
         return self.unet(x, t, extra=extra, words=words, keep=keep_read, beside=beside)

@@ -89,7 +89,7 @@ def denoise_of(
         both = below([*shown, nothing])  # of one length, so that they go through the network together
         cond = [both.row(i) for i in range(len(shown) + 1)]
         uncond = [cond.pop()] * len(shown)
-        return guided(net, conditions(cond), conditions(uncond), guidance, interval=interval)
+        return guided(net, conditions(cond), conditions(uncond), guidance, interval=interval, repeats=True)
 
     device = net.scale.mean.device
     return denoiser(apart(make, len(words), device), levels, net.config.prediction)

@@ -24,6 +24,7 @@ def guided(
     guidance: float = 1.0,
     rescale: float = 0.0,
     interval: tuple[float, float] | None = None,
+    repeats: bool = False,
 ) -> Output:
     """A network with its conditions, as a function of x (B, C, ...) and t (B,), which is one t for all rows
     where there is an interval.
@@ -33,6 +34,7 @@ def guided(
     through the network in one pass, conditional first; at guidance 1, or with no uncond, there is one row.
     rescale: how much of the conditional output's standard deviation to restore (arXiv:2305.08891, 3.4), 0..1.
     interval: the lowest and the highest t that are guided (arXiv:2404.07724); None: all.
+    repeats: the network takes x and t once for both rows, and repeats them where the rows part.
     Raises BadInput for a guidance that is no number and a rescale out of range.
     """
     if not math.isfinite(guidance):
@@ -47,7 +49,8 @@ def guided(
     def output(x: Tensor, t: Tensor) -> Tensor:
         if interval is not None and not interval[0] <= float(t[0]) <= interval[1]:
             return net(x, t, **cond)
-        rows = net(torch.cat([x, x]), torch.cat([t, t]), **both)  # (2B, C or 2C, ...)
+        twice = (x, t) if repeats else (torch.cat([x, x]), torch.cat([t, t]))
+        rows = net(*twice, **both)  # (2B, C or 2C, ...)
         here, there = rows.chunk(2)
         return combine(here, there, guidance, rescale, x.shape[1])
 

@@ -56,7 +56,10 @@ class KeyedAttention(nn.Module):
         return normed(k, self.k_norm, v), v
 
     def forward(self, x: Tensor, words: Words = (), keep: Tensor | None = None) -> Tensor:
-        """x (B, C, H, W), words: of `read`, keep (B, L) bool: False is no token -> (B, C, H, W)"""
+        """x (B, C, H, W), words: of `read`, keep (B, L) bool: False is no token -> (B, C, H, W); see
+        `repeated` for x of fewer rows than the words'
+        """
+        x = repeated(x, len(words[0])) if words else x
         h = self.norm(x).permute(0, 2, 3, 1).flatten(1, 2)  # (B, H W, C), no copy where x is channels last
         q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, h, H W, d)
         q, k = normed(q, self.q_norm, v), normed(k, self.k_norm, v)
@@ -104,11 +107,13 @@ class CrossTransformer(nn.Module):
         return tuple(part for block in blocks for part in block.context.read(context))
 
     def forward(self, x: Tensor, words: Words, keep: Tensor | None = None) -> Tensor:
-        """x (B, C, H, W), words: of `read`, keep (B, L) bool: False is no token -> (B, C, H, W)"""
+        """x (B, C, H, W), words: of `read`, keep (B, L) bool: False is no token -> (B, C, H, W); see
+        `repeated` for x of fewer rows than the words'
+        """
         h = self.into(self.norm(x).permute(0, 2, 3, 1).flatten(1, 2))  # (B, H W, C)
         for i, block in enumerate(self.blocks):
             h = block(h, words[2 * i : 2 * i + 2], keep)
-        return x + self.out(h).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        return repeated(x, len(h)) + self.out(h).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
 class CrossBlock(nn.Module):
@@ -125,9 +130,11 @@ class CrossBlock(nn.Module):
         self.down = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor, words: Words, keep: Tensor | None) -> Tensor:
-        """x (B, N, C), words: what `context` reads of them, keep (B, L) bool -> (B, N, C)"""
+        """x (B, N, C), words: what `context` reads of them, keep (B, L) bool -> (B, N, C); see `repeated`
+        for x of fewer rows than the words'
+        """
         h = self.own_norm(x)
-        x = x + self.own(h, self.own.read(h))
+        x = repeated(x + self.own(h, self.own.read(h)), len(words[0]))
         x = x + self.context(self.context_norm(x), words, keep)
         value, gate = self.up(self.mlp_norm(x)).chunk(2, dim=-1)
         return x + self.down(value * nn.functional.gelu(gate))
@@ -197,6 +204,13 @@ class KeyedBlock(nn.Module):
         h = attend(q, kv[0], kv[1], mask=mask, causal=mask is None)
         x = x + self.out(h.transpose(1, 2).flatten(2))
         return x + self.mlp(self.mlp_norm(x)), kv
+
+
+def repeated(x: Tensor, rows: int) -> Tensor:
+    """x (B, ...) -> (rows, ...), all of it again and again. What is the same for all captions of a picture,
+    as for the two rows of guidance, is computed once and repeated where words come in.
+    """
+    return x if len(x) == rows else torch.cat([x] * (rows // len(x)))
 
 
 def normed(x: Tensor, norm: nn.Module, like: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from armchair.nn.cross import CrossTransformer, KeyedAttention, Words
+from armchair.nn.cross import CrossTransformer, KeyedAttention, Words, repeated
 from armchair.nn.embeddings import TimeEmbedding
 from armchair.nn.norm import GroupNorm
 from armchair.nn.resnet import ConvResample, Modulation, Resample, ResBlock, conv
@@ -122,7 +122,7 @@ class Stage(nn.Module):
         self, index: int, x: Tensor, emb: Tensor, words: Iterator[Words], keep: Tensor | None
     ) -> Tensor:
         """Residual block `index` and its attention, which takes the next of `words`."""
-        x = self.blocks[index](x, emb)
+        x = self.blocks[index](x, repeated(emb, len(x)))
         if self.places:
             x = self.places[index](x)
         return self.attentions[index](x, next(words), keep) if self.attentions else x
@@ -246,6 +246,8 @@ class UNet(nn.Module):
         extra: (B, E) added to the timestep's embedding.  beside: (B, D, h, w) added to what enters the first
         level, of its width and size.  context: (B, L, context_width) tokens, or words:
         what `read` makes of them.  keep: (B, L) bool, False is no token; None keeps all.
+        Words and keep may have a multiple of x's rows: each x is then drawn for several captions, see
+        `repeated`, and so many rows come back.
         """
         if words is None:
             words = self.read(context)
@@ -264,20 +266,22 @@ class UNet(nn.Module):
                 h = stage.block(index, h, emb, left, keep)
                 skips.append(h)
             if stage.resample is not None:
-                h = stage.resample(h, emb)
+                h = stage.resample(h, repeated(emb, len(h)))
                 skips.append(h)
 
-        h = self.middle[0](h, emb)
+        h = self.middle[0](h, repeated(emb, len(h)))
         if self.middle_places is not None:
             h = self.middle_places(h)
         if self.middle_attention is not None:
             h = self.middle_attention(h, next(left), keep)
+        emb = repeated(emb, len(h))
         h = self.middle[1](h, emb)
 
         for stage in self.up:
             assert isinstance(stage, Stage)
             for index in range(len(stage.blocks)):
-                h = stage.block(index, torch.cat([h, skips.pop()], dim=1), emb, left, keep)
+                skip = repeated(skips.pop(), len(h))
+                h = stage.block(index, torch.cat([h, skip], dim=1), emb, left, keep)
             if stage.resample is not None:
                 h = stage.resample(h, emb)
 
