@@ -132,6 +132,25 @@ def test_override_refuses(setting: str, words: str):
         override(Run(), [setting])
 
 
+@dataclass(frozen=True)
+class Weights:
+    squared: float = 1.0
+    absolute: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.squared + self.absolute == 0:
+            raise BadInput("squared and absolute are both 0")
+
+
+def test_a_setting_waits_for_what_makes_it_valid():
+    """The order of settings that belong together does not matter; later ones win; what is wrong is told."""
+    for settings in (["squared=0", "absolute=2"], ["absolute=2", "squared=0"]):
+        assert override(Weights(), settings) == Weights(squared=0.0, absolute=2.0)
+    assert override(Weights(), ["absolute=2", "absolute=3"]).absolute == 3
+    with pytest.raises(BadInput, match="both 0"):
+        override(Weights(), ["squared=0", "absolute=0"])
+
+
 def test_fill_takes_the_class_of_the_default():
     """A recipe's task is typed Any: its class comes from the recipe's own default, so JSON can restore it."""
     run = Run(task=Net(width=32), ema=Ema())

@@ -65,17 +65,29 @@ def fill(default: T, data: Mapping[str, Any], where: str = "") -> T:
 
 
 def override(config: T, settings: Sequence[str]) -> T:
-    """A copy of a dataclass with dotted settings such as "optim.lr=1e-3" applied in order.
+    """A copy of a dataclass with dotted settings such as "optim.lr=1e-3" applied in order. One that is not
+    allowed yet waits for those behind it, so that "a=0", "b=1" sets what may not both be 0.
 
     Values are read by the field's type: numbers, true/false, null or none, "0.9,0.95" for tuples, JSON for
     the rest.
     Raises BadInput naming the field (with the nearest one) or the value.
     """
+    waiting: list[tuple[str, str]] = []
     for setting in settings:
         path, equals, raw = setting.partition("=")
         if not equals or not path.strip():
             raise BadInput(f"--set takes key=value, as in optim.lr=1e-3; {setting!r} has no '='")
-        config = _set(config, path.strip().split("."), raw.strip(), path.strip())
+        waiting.append((path.strip(), raw.strip()))
+    while waiting:
+        refused: dict[tuple[str, str], BadInput] = {}
+        for path, raw in waiting:
+            try:
+                config = _set(config, path.split("."), raw, path)
+            except BadInput as error:
+                refused[path, raw] = error
+        if len(refused) == len(waiting):
+            raise next(iter(refused.values()))
+        waiting = list(refused)
     return config
 
 
