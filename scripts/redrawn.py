@@ -65,7 +65,9 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=900_000, help="number of the first scene")
     args = parser.parse_args()
     bundle, world = open_bundle(args.model), WORLD.open()
-    redraw = {"dalle2": Dalle2, "dalle3": Dalle3}[bundle.kind](bundle)
+    if bundle.kind not in SYSTEMS:
+        raise SystemExit(f"{args.model} is a {bundle.kind} bundle; {' or '.join(SYSTEMS)} is needed")
+    redraw = SYSTEMS[bundle.kind](bundle)
     args.out.mkdir(parents=True, exist_ok=True)
     for start in range(0, args.n, ROWS):
         numbers = range(args.start + start, args.start + min(args.n, start + ROWS))
@@ -172,6 +174,9 @@ class Dalle2(Redraw):
             output, _, _ = task.outputs(data, read, t, eps, z)
             found.append(predict(output, x, t, task.schedule, task.net.config.prediction).x0)
         return (found[1] + self.guidance * (found[0] - found[1])).clamp(-1, 1)
+
+
+SYSTEMS = {"dalle2": Dalle2, "dalle3": Dalle3}
 
 
 if __name__ == "__main__":
