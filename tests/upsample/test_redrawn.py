@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "redrawn.py"
 
 @pytest.mark.parametrize("name", ["dalle2", "dalle3"])
 def test_what_is_redrawn_is_the_picture_and_not_quite(name: str):
-    """Nearer to its own scene than to the other, of shapes that no system knows; the same from the same seeds."""
+    """Nearer to its own scene than to the other, of shapes that none knows; the same from equal seeds."""
     spec = importlib.util.spec_from_file_location("redrawn", SCRIPT)
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)
