@@ -22,13 +22,14 @@ def recipe() -> Recipe:
     return Recipe(
         name="dalle3_captioner_emoji",
         task=CaptionerTaskConfig(
-            net=CaptionerConfig(clip=ClipConfig(text=TextConfig(length=112)), depth=3),
+            net=CaptionerConfig(clip=ClipConfig(text=TextConfig(length=112)), depth=3, names=True),
             captions=CaptionMix(
                 kinds={"short": 0.4, "alt": 0.2, "long": 0.4}, languages={"en": 0.5, "ko": 0.5}
             ),
             each=2,
             soften=0.2,
             naming=1.0,
+            emphasis=4.0,
             storage="int6",
         ),
         data=WorldConfig(size=64, concepts=96),
