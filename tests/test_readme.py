@@ -66,7 +66,7 @@ def draw_pictures(folder: Path, n: int = 24) -> None:
         (folder / f"{i:04d}.txt").write_text(f"a {colour} {shape} on a white wall\n", encoding="utf-8")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_commands_run(tmp_path: Path) -> None:
     """A README that does not run is the first thing a stranger finds out."""
     run(tmp_path, "")
